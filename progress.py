@@ -1,0 +1,23 @@
+"""The progress bar of every program."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+TERMINAL_INTERVAL_S = 0.1
+FILE_INTERVAL_S = 30.0  # a log file keeps every line
+
+
+def progress_bar(total: int, unit: str, initial: int = 0) -> tqdm[Any]:
+    """Return a bar on stderr with rate and time left; rarely redrawn where stderr is a file."""
+    interval_s = TERMINAL_INTERVAL_S if sys.stderr.isatty() else FILE_INTERVAL_S
+    return tqdm(
+        total=total,
+        unit=unit,
+        initial=initial,
+        mininterval=interval_s,
+        dynamic_ncols=True,
+    )
