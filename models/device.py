@@ -1,0 +1,33 @@
+"""Where a network runs."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from errors import UserError
+
+DEVICES = "auto, cpu, cuda, cuda:N or mps"
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device called `name`; `auto` is the best there is. Raises UserError otherwise.
+
+    A device that was asked for by name and is not there is an error, never another device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise UserError(f"--device {name}: no such device; expected {DEVICES}.")
+    device = torch.device(name)
+    count = torch.cuda.device_count() if device.type == "cuda" else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise UserError(
+            f"--device {name}: {count} CUDA devices here; expected {DEVICES}. Use auto."
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError(f"--device {name}: no MPS here; expected {DEVICES}. Use auto.")
+    return device

@@ -1,0 +1,188 @@
+"""A trained style on disk: safetensors with everything about it in its metadata."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from errors import UserError
+from models.transformer_net import TransformerNet
+
+FORMAT = "onestroke-style"
+FORMAT_VERSION = 1
+SUFFIX = ".safetensors"
+STYLES_DIR = Path(__file__).parents[1] / "styles"
+PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
+
+
+class StyleFileError(UserError):
+    """A file that is no trained style, or none that this version reads."""
+
+
+@dataclass(frozen=True)
+class StyleInfo:
+    """What a style file says of itself."""
+
+    name: str
+    config: dict[str, Any]
+    """The resolved config (configs/schema.py); `model` alone is needed to load the network."""
+    steps: int = 0
+    losses: dict[str, float] = field(default_factory=dict)
+    """The last losses: `total_loss`, `content_loss`, `style_loss`, `tv_loss`; of the held-out
+    photos where there were any."""
+    num_photos: int = 0
+    """How many photos it was trained on."""
+
+    @property
+    def title(self) -> str:
+        """One line about the style: its title, artist and licence, as far as they are known."""
+        style = self.config.get("style", {})
+        about = ", ".join(filter(None, (style.get("title"), style.get("artist"))))
+        return about or self.name
+
+
+def save_style(
+    path: Path, network: TransformerNet, info: StyleInfo, precision: str = "float16"
+) -> None:
+    """Write a network as a style file, complete or not at all.
+
+    `precision` is `float16` or `float32`. Raises ValueError for weights that float16 cannot hold.
+    """
+    state: dict[str, Tensor] = {}
+    for name, value in network.state_dict().items():
+        value = value.detach().cpu()
+        if value.is_floating_point():
+            value = value.to(PRECISIONS[precision])
+            if not value.isfinite().all():
+                raise ValueError(f"{name}: not finite as {precision}")
+        state[name] = value.contiguous()
+    metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
+    metadata |= {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in asdict(info).items()
+    }
+    style = info.config.get("style", {})
+    metadata |= {"licence": style.get("licence", ""), "credit": style.get("credit", "")}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(state, beside, metadata=metadata)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_info(path: Path) -> StyleInfo:
+    """Return what a style file says of itself, without its weights. Raises StyleFileError."""
+    return _read(path, with_weights=False)[0]
+
+
+def load_style(path: Path, device: torch.device | None = None) -> tuple[TransformerNet, StyleInfo]:
+    """Return a style's network in float32, in evaluation mode, and its description.
+
+    Nothing in the file is executed. Raises StyleFileError for a file that is missing, truncated,
+    of another program, of a newer format, or whose weights do not fit or are not finite.
+    """
+    info, state = _read(path, with_weights=True)
+    try:
+        network = TransformerNet(**info.config["model"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StyleFileError(
+            f"{path}: describes no network that this version knows ({error}); expected model keys "
+            "of configs/schema.py. Train the style again."
+        ) from error
+    expected = network.state_dict()
+    for name in sorted(expected.keys() | state.keys()):
+        found = tuple(state[name].shape) if name in state else None
+        wanted = tuple(expected[name].shape) if name in expected else None
+        if found != wanted:
+            raise StyleFileError(
+                f"{path}: weights {name} are {found or 'missing'}; expected {wanted or 'none'}. "
+                "The file is damaged: get or train it again."
+            )
+        if state[name].is_floating_point() and not state[name].isfinite().all():
+            raise StyleFileError(
+                f"{path}: weights {name} hold inf or NaN; expected finite numbers. "
+                "The file is damaged: get or train it again."
+            )
+    network.load_state_dict(state)
+    network.to(memory_format=torch.channels_last).to(device or torch.device("cpu"))
+    return network.eval().requires_grad_(False), info
+
+
+def find_style(name_or_file: str) -> Path:
+    """Return the path of a style given by its name in styles/ or by its file.
+
+    Raises StyleFileError with the names there are.
+    """
+    path = Path(name_or_file)
+    if path.suffix == SUFFIX or path.is_file():
+        return path
+    shipped = STYLES_DIR / f"{name_or_file}{SUFFIX}"
+    if not shipped.is_file():
+        names = ", ".join(file.stem for file in style_files()) or "none yet"
+        raise StyleFileError(
+            f"--style {name_or_file}: no such style; expected one of {names}, or a "
+            f"{SUFFIX} file. See stylize.py --list."
+        )
+    return shipped
+
+
+def style_files() -> list[Path]:
+    """Return the shipped styles' files, by name."""
+    return sorted(STYLES_DIR.glob(f"*{SUFFIX}"))
+
+
+def _read(path: Path, with_weights: bool) -> tuple[StyleInfo, dict[str, Tensor]]:
+    if not path.is_file():
+        raise StyleFileError(
+            f"{path}: no such file; expected a trained style. See stylize.py --list."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            version = _check_format(path, metadata)
+            names = list(file.keys()) if with_weights else []
+            state = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise StyleFileError(
+            f"{path}: cannot be read ({error}); expected a whole style file ({SUFFIX}). "
+            "Get or train it again."
+        ) from error
+    try:
+        info = StyleInfo(
+            name=metadata["name"],
+            config=json.loads(metadata["config"]),
+            steps=int(metadata["steps"]),
+            losses=json.loads(metadata["losses"]),
+            num_photos=int(metadata["num_photos"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise StyleFileError(
+            f"{path}: its description lacks or garbles {error}; expected a style file of format "
+            f"{version}. Get or train it again."
+        ) from error
+    return info, state
+
+
+def _check_format(path: Path, metadata: dict[str, str]) -> str:
+    if metadata.get("format") != FORMAT:
+        raise StyleFileError(
+            f"{path}: is a safetensors file but no trained style; expected one written by "
+            "train.py (style.safetensors)."
+        )
+    version = metadata.get("format_version", "")
+    if not version.isdecimal() or int(version) > FORMAT_VERSION:
+        raise StyleFileError(
+            f"{path}: style format {version or 'unknown'}; expected at most {FORMAT_VERSION}. "
+            "Update Onestroke."
+        )
+    return version

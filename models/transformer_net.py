@@ -1,0 +1,230 @@
+"""The transformation network: one forward pass turns a photo into a painting.
+
+Axes: B images, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NORMS = ("instance", "batch")
+UPSAMPLES = ("fractional3", "fractional4", "resize")
+PADDINGS = ("reflect", "reflect-start", "zero")
+MIN_SIZE_PX = 16
+STRIDE = 4  # two convolutions of stride 2: inside, a photo is four times smaller
+
+
+class TransformerNet(nn.Module):
+    """The residual image transformation network (convolutional; not the attention kind).
+
+    Source: Johnson, Alahi and Fei-Fei 2016, supplementary material, table 1.
+    Differs: instance instead of batch normalisation (Ulyanov et al. 2016) and reflected borders in
+    every layer by default; `configs/paper.yaml` sets the paper's own choices. Convolutions that a
+    normalisation follows carry no bias, since it would cancel.
+    """
+
+    def __init__(
+        self,
+        width: int = 32,
+        num_blocks: int = 5,
+        norm: str = "instance",
+        upsample: str = "fractional4",
+        padding: str = "reflect",
+    ) -> None:
+        """Build the network for `width` channels at full size (2 and 4 times that further in).
+
+        Raises ValueError for a choice outside `NORMS`, `UPSAMPLES` or `PADDINGS`.
+        """
+        super().__init__()
+        for value, choices in (
+            (norm, NORMS),
+            (upsample, UPSAMPLES),
+            (padding, PADDINGS),
+        ):
+            if value not in choices:
+                raise ValueError(f"{value!r}; expected one of {', '.join(choices)}")
+        # Each unpadded block loses 2 px a side at a quarter of the size: 8 px of the photo.
+        self.start_px = 8 * num_blocks if padding == "reflect-start" else 0
+        border = "reflect" if padding == "reflect" else "zero"
+        block_border = "none" if padding == "reflect-start" else border
+        self.layers = nn.Sequential(
+            ConvLayer(3, width, 9, 1, norm, border),
+            ConvLayer(width, 2 * width, 3, 2, norm, border),
+            ConvLayer(2 * width, 4 * width, 3, 2, norm, border),
+            *(ResidualBlock(4 * width, norm, block_border) for _ in range(num_blocks)),
+            UpsampleLayer(4 * width, 2 * width, upsample, norm, border),
+            UpsampleLayer(2 * width, width, upsample, norm, border),
+            PaddedConv(width, 3, 9, 1, border, bias=True),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the stylized images, B × 3 × H × W in [0, 1], of exactly the input's size.
+
+        `images` is B × 3 × H × W in [0, 1], H and W at least 16; sizes that are no multiple of 4
+        are continued by reflection and cropped back. Raises ValueError for smaller ones.
+        """
+        height, width = images.shape[-2:]
+        if min(height, width) < MIN_SIZE_PX:
+            raise ValueError(f"{height} x {width} px; expected at least {MIN_SIZE_PX} px a side")
+        start = self.start_px
+        x = reflect_pad(images, start, start + -width % STRIDE, start, start + -height % STRIDE)
+        x = self.layers(2 * x - 1)
+        return (0.5 * (torch.tanh(x) + 1))[..., :height, :width]
+
+
+class PaddedConv(nn.Module):
+    """A convolution that keeps the size (divided by its stride) under the border asked for."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int,
+        stride: int,
+        border: str,
+        bias: bool,
+    ) -> None:
+        super().__init__()
+        self.reflect_px = kernel // 2 if border == "reflect" else 0
+        zeros_px = kernel // 2 if border == "zero" else 0
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, zeros_px, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.reflect_px:
+            x = F.pad(x, [self.reflect_px] * 4, mode="reflect")
+        return self.conv(x)  # type: ignore[no-any-return]
+
+
+class ConvLayer(nn.Sequential):
+    """Convolution, normalisation, ReLU."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int,
+        stride: int,
+        norm: str,
+        border: str,
+    ) -> None:
+        super().__init__(
+            PaddedConv(channels_in, channels_out, kernel, stride, border, bias=False),
+            normalization(norm, channels_out),
+            nn.ReLU(inplace=True),
+        )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 × 3 convolutions beside an identity; no ReLU after the sum.
+
+    Source: Gross and Wilber 2016, as the paper uses it. With border `none` the identity is cropped
+    to the convolutions' size (2 px a side less), which is the paper's own form.
+    """
+
+    def __init__(self, channels: int, norm: str, border: str) -> None:
+        super().__init__()
+        self.crop_px = 2 if border == "none" else 0
+        self.body = nn.Sequential(
+            ConvLayer(channels, channels, 3, 1, norm, border),
+            PaddedConv(channels, channels, 3, 1, border, bias=False),
+            normalization(norm, channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x
+        if self.crop_px:
+            shortcut = x[..., self.crop_px : -self.crop_px, self.crop_px : -self.crop_px]
+        return shortcut + self.body(x)  # type: ignore[no-any-return]
+
+
+class FractionalConv(nn.Module):
+    """A fractionally-strided (transposed) convolution of stride 1/2: H × W becomes 2H × 2W.
+
+    A kernel of 3 covers the output's pixels unevenly (one, two or four of its taps), which prints a
+    checkerboard; a kernel of 4 covers each with exactly four.
+    Differs: the kernel of 4 starts as nearest-neighbour doubling followed by a 3 × 3 convolution,
+    so that every output pixel starts with the same sum of weights.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, border: str) -> None:
+        super().__init__()
+        self.reflect_px = 1 if border == "reflect" else 0
+        # The two pixels that the reflected one adds on each side are cropped by two more padding.
+        self.conv = nn.ConvTranspose2d(
+            channels_in,
+            channels_out,
+            kernel,
+            stride=2,
+            padding=1 + 2 * self.reflect_px,
+            output_padding=4 - kernel,
+            bias=False,
+        )
+        if kernel == 4:
+            start = nn.Conv2d(channels_in, channels_out, 3, bias=False)
+            with torch.no_grad():
+                self.conv.weight.copy_(tied_kernel(start.weight))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.reflect_px:
+            x = F.pad(x, [self.reflect_px] * 4, mode="reflect")
+        return self.conv(x)  # type: ignore[no-any-return]
+
+
+def tied_kernel(weight: Tensor) -> Tensor:
+    """Return the 4 × 4 fractional kernel that equals nearest-neighbour doubling, then `weight`.
+
+    `weight` is a convolution's, C_out × C_in × 3 × 3; the result is a transposed convolution's,
+    C_in × C_out × 4 × 4. Doubling is a fractional convolution with a 2 × 2 kernel of ones, so the
+    two together are one with the full convolution of both kernels.
+    """
+    c_out, c_in = weight.shape[:2]
+    # A transposed convolution applies its kernel flipped.
+    flipped = weight.flip(2, 3).reshape(c_out * c_in, 1, 3, 3)
+    kernel = F.conv2d(flipped, weight.new_ones(1, 1, 2, 2), padding=1)  # (C_out C_in) × 1 × 4 × 4
+    return kernel.reshape(c_out, c_in, 4, 4).transpose(0, 1)
+
+
+class UpsampleLayer(nn.Sequential):
+    """Doubling of the size, normalisation, ReLU."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, upsample: str, norm: str, border: str
+    ) -> None:
+        if upsample == "resize":
+            double: nn.Module = nn.Sequential(
+                nn.Upsample(scale_factor=2, mode="nearest"),
+                PaddedConv(channels_in, channels_out, 3, 1, border, bias=False),
+            )
+        else:
+            double = FractionalConv(channels_in, channels_out, int(upsample[-1]), border)
+        super().__init__(double, normalization(norm, channels_out), nn.ReLU(inplace=True))
+
+
+def normalization(norm: str, channels: int) -> nn.Module:
+    """Return instance or batch normalisation with a learned scale and shift per channel.
+
+    Instance normalisation is group normalisation with one channel a group: the same numbers, and
+    PyTorch runs this form in channels_last where its own InstanceNorm2d copies to NCHW and back.
+    """
+    return nn.GroupNorm(channels, channels) if norm == "instance" else nn.BatchNorm2d(channels)
+
+
+def reflect_pad(images: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+    """Return B × C × H × W continued by reflection, by any amount.
+
+    One reflection reaches no further than the image is large, so a wide border takes several.
+    """
+    while left or right or top or bottom:
+        max_rows, max_columns = images.shape[-2] - 1, images.shape[-1] - 1
+        now = (
+            min(left, max_columns),
+            min(right, max_columns),
+            min(top, max_rows),
+            min(bottom, max_rows),
+        )
+        images = F.pad(images, now, mode="reflect")
+        left, right = left - now[0], right - now[1]
+        top, bottom = top - now[2], bottom - now[3]
+    return images
