@@ -1,0 +1,123 @@
+"""The weighted objective that training, the iterative baseline and the comparison share.
+
+Axes: B images, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from losses.functional import content_loss, gram_matrix, style_loss, tv_loss
+
+Features = dict[str, Tensor]
+LossNetwork = Callable[[Tensor, Iterable[str]], Features]
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """The objective of a batch, taken apart. Only `total_loss` carries the three weights."""
+
+    total_loss: Tensor
+    content_loss: Tensor
+    style_loss: Tensor
+    tv_loss: Tensor
+    by_layer: dict[str, Tensor]
+    """Each layer's distance before any weight: `content/relu3_3`, `style/relu1_2`, …"""
+
+    def floats(self) -> dict[str, float]:
+        """Return the four terms as numbers, under the names they have in every file we write."""
+        names = ("total_loss", "content_loss", "style_loss", "tv_loss")
+        return {name: float(getattr(self, name).detach()) for name in names}
+
+    def first_nonfinite(self) -> str | None:
+        """Return the name of the first term that is inf or NaN, or None."""
+        terms = {"content_loss": self.content_loss, "style_loss": self.style_loss}
+        terms |= {
+            "tv_loss": self.tv_loss,
+            **self.by_layer,
+            "total_loss": self.total_loss,
+        }
+        return next((name for name, value in terms.items() if not value.isfinite()), None)
+
+
+class PerceptualLoss(nn.Module):
+    """total = content_weight · Σ w content + style_weight · Σ w style + tv_weight · TV.
+
+    Source: Johnson et al. 2016, eq. 5, and Gatys et al. 2016, eq. 7, by the choice of `gram`,
+    `content_distance` and `style_distance` (losses/functional.py).
+    """
+
+    def __init__(
+        self,
+        loss_network: LossNetwork,
+        style: Tensor,
+        *,
+        content_layers: Mapping[str, float],
+        style_layers: Mapping[str, float],
+        content_weight: float = 1.0,
+        style_weight: float = 5.0,
+        tv_weight: float = 1e-6,
+        gram: str = "chw",
+        content_distance: str = "mean",
+        style_distance: str = "mean",
+    ) -> None:
+        """Store the weights and the style's Gram matrices.
+
+        `loss_network(images, layers)` returns the named layers' features. `style` is 1 × 3 × H × W
+        in [0, 1], of any size; `content_layers` and `style_layers` map a layer to its weight.
+        """
+        super().__init__()
+        self.loss_network = loss_network
+        self.content_layers = dict(content_layers)
+        self.style_layers = dict(style_layers)
+        self.content_weight = content_weight
+        self.style_weight = style_weight
+        self.tv_weight = tv_weight
+        self.gram = gram
+        self.content_distance = content_distance
+        self.style_distance = style_distance
+        with torch.no_grad():
+            features = loss_network(style, self.style_layers)
+            self.style_grams = {
+                name: gram_matrix(value, gram) for name, value in features.items()
+            }  # each 1 × C × C
+            self.style_num_positions = {
+                name: value.shape[-2] * value.shape[-1] for name, value in features.items()
+            }
+
+    def content_features(self, content: Tensor) -> Features:
+        """Return the content layers' features of B × 3 × H × W photos in [0, 1], without gradient.
+
+        The loss network runs no deeper than the deepest content layer.
+        """
+        with torch.no_grad():
+            return self.loss_network(content, self.content_layers)
+
+    def forward(self, stylized: Tensor, content_features: Features) -> LossTerms:
+        """Return the objective of B × 3 × H × W images in [0, 1], mean over the batch."""
+        layers = list(dict.fromkeys((*self.content_layers, *self.style_layers)))
+        features = self.loss_network(stylized, layers) if layers else {}
+        zero = stylized.new_zeros(())
+        by_layer: dict[str, Tensor] = {}
+        content, style = zero, zero
+        for name, weight in self.content_layers.items():
+            loss = content_loss(features[name], content_features[name], self.content_distance)
+            by_layer[f"content/{name}"] = loss
+            content = content + weight * loss
+        for name, weight in self.style_layers.items():
+            loss = style_loss(
+                gram_matrix(features[name], self.gram),
+                self.style_grams[name],
+                self.style_distance,
+                num_positions=features[name].shape[-2] * features[name].shape[-1],
+                target_num_positions=self.style_num_positions[name],
+            )
+            by_layer[f"style/{name}"] = loss
+            style = style + weight * loss
+        tv = tv_loss(stylized)
+        total = self.content_weight * content + self.style_weight * style + self.tv_weight * tv
+        return LossTerms(total, content, style, tv, by_layer)
