@@ -1,0 +1,207 @@
+"""Training photos: random crops from a folder, a .zip read in place, or a list of paths.
+
+Which crop is number i depends on the seed and i alone: not on workers, batches, or earlier runs.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from data.images import SUFFIXES, ImageError, open_rgb, resize, to_tensor
+from errors import UserError
+
+MAX_DRAWS = 100
+"""So many unreadable photos in a row are no accident."""
+
+
+class Photos:
+    """The photos found under `root`, by name; their content is read when asked for."""
+
+    def __init__(self, root: Path) -> None:
+        """List a folder (flat or nested), a .zip archive, or a .txt file with a path a line.
+
+        Paths in a list are relative to the list's folder. Raises UserError where there is no
+        photo, with what was found instead.
+        """
+        self.root = root
+        self._zip: zipfile.ZipFile | None = None
+        self._zip_pid = 0
+        if root.is_dir():
+            files = (path for path in root.rglob("*") if _is_photo(path.relative_to(root)))
+            self.names = sorted(str(path.relative_to(root)) for path in files)
+            found = f"{sum(1 for _ in root.rglob('*'))} other entries"
+        elif root.suffix.lower() == ".zip" and root.is_file():
+            names = self._archive().namelist()
+            self.names = sorted(name for name in names if _is_photo(PurePosixPath(name)))
+            found = f"{len(names)} other entries"
+        elif root.suffix.lower() == ".txt" and root.is_file():
+            lines = [line.strip() for line in root.read_text(encoding="utf-8").splitlines()]
+            self.names = [line for line in lines if line and not line.startswith("#")]
+            found = f"{len(lines)} empty or commented lines"
+        else:
+            found = f"a file with suffix {root.suffix!r}" if root.exists() else "nothing"
+            raise UserError(
+                f"data.root: {root} is {found}; expected a folder of photos, a .zip of them, or a "
+                ".txt list of paths. Set data.root=PATH."
+            )
+        if not self.names:
+            raise UserError(
+                f"data.root: {root} holds no photo ({found}); expected files that end in "
+                f"{', '.join(SUFFIXES)}, at any depth. Set data.root=PATH."
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, name: str) -> bytes:
+        """Return a photo's file content. Raises ImageError where it cannot be read."""
+        try:
+            if self.root.suffix.lower() == ".zip" and not self.root.is_dir():
+                return self._archive().read(name)
+            folder = self.root if self.root.is_dir() else self.root.parent
+            return (folder / name).read_bytes()
+        except (
+            OSError,
+            zipfile.BadZipFile,
+            KeyError,
+            RuntimeError,
+            NotImplementedError,
+        ) as error:
+            raise ImageError(f"{name}: cannot be read ({error}).") from error
+
+    def _archive(self) -> zipfile.ZipFile:
+        # A worker must not share its parent's file position.
+        if self._zip is None or self._zip_pid != os.getpid():
+            try:
+                self._zip = zipfile.ZipFile(self.root)
+            except (OSError, zipfile.BadZipFile) as error:
+                raise UserError(
+                    f"data.root: {self.root} cannot be opened ({error}); expected a whole .zip "
+                    "archive. Download it again."
+                ) from error
+            self._zip_pid = os.getpid()
+        return self._zip
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_zip": None}
+
+
+def _is_photo(path: Path | PurePosixPath) -> bool:
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and not hidden
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One training crop and how it came about."""
+
+    image: Tensor | None
+    """3 × H × W in [0, 1]; None where `MAX_DRAWS` photos in a row were unreadable."""
+    name: str
+    skipped: dict[str, str]
+    """Unreadable photos drawn before this one: name and reason."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The photos of one training step."""
+
+    images: Tensor
+    """B × 3 × H × W in [0, 1]."""
+    names: list[str]
+    skipped: dict[str, str]
+
+
+class PhotoCrops(Dataset[Crop]):
+    """Crop number i: photo i of endless shuffled epochs, at a random place, zoom and flip."""
+
+    def __init__(
+        self,
+        photos: Photos,
+        names: Sequence[str],
+        size_px: int,
+        seed: int,
+        max_zoom: float,
+    ) -> None:
+        """Crop squares of `size_px` from the photos called `names`.
+
+        A photo's shorter side is first made `size_px` times a random factor from 1 to `max_zoom`;
+        smaller photos are scaled up by it.
+        """
+        self.photos = photos
+        self.names = list(names)
+        self.size_px = size_px
+        self.seed = seed
+        self.max_zoom = max_zoom
+        self._epoch = -1
+        self._order = np.empty(0, np.int64)
+
+    def __getitem__(self, index: int) -> Crop:
+        random = np.random.default_rng([self.seed, 1, index])
+        skipped: dict[str, str] = {}
+        name = self.names[self._shuffled(index)]
+        for _ in range(MAX_DRAWS):
+            try:
+                return Crop(self._crop(name, random), name, skipped)
+            except ImageError as error:
+                skipped[name] = " ".join(str(error).split())
+                name = self.names[random.integers(len(self.names))]
+        return Crop(None, name, skipped)
+
+    def _shuffled(self, index: int) -> int:
+        epoch, position = divmod(index, len(self.names))
+        if epoch != self._epoch:
+            self._order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.names))
+            self._epoch = epoch
+        return int(self._order[position])
+
+    def _crop(self, name: str, random: np.random.Generator) -> Tensor:
+        zoom = random.uniform(1, self.max_zoom)
+        shorter_px = round(self.size_px * zoom)
+        image = open_rgb(self.photos.read(name), name, shorter_px)
+        image = resize(image, shorter_px / min(image.size))
+        left = int(random.integers(image.width - self.size_px + 1))
+        top = int(random.integers(image.height - self.size_px + 1))
+        crop = to_tensor(image.crop((left, top, left + self.size_px, top + self.size_px)))[0]
+        return crop.flip(-1) if random.random() < 0.5 else crop
+
+
+def batches(
+    crops: PhotoCrops,
+    batch_size: int,
+    start_step: int,
+    max_steps: int,
+    num_workers: int,
+) -> Iterator[Batch]:
+    """Yield the batches of steps `start_step` … `max_steps` − 1.
+
+    Raises UserError where `MAX_DRAWS` photos in a row are unreadable.
+    """
+    indices = range(start_step * batch_size, max_steps * batch_size)
+    loader: DataLoader[Crop] = DataLoader(
+        crops,
+        batch_size,
+        sampler=indices,
+        num_workers=num_workers,
+        collate_fn=list,
+        generator=torch.Generator(),  # leaves the global random state to the training
+    )
+    for batch in loader:
+        skipped = {name: reason for crop in batch for name, reason in crop.skipped.items()}
+        images = [crop.image for crop in batch if crop.image is not None]
+        if len(images) < len(batch):
+            name, reason = next(iter(skipped.items()))
+            raise UserError(
+                f"data.root: {crops.photos.root}: {MAX_DRAWS} photos in a row are unreadable, "
+                f"{name} for one ({reason}); expected photos. Check the folder."
+            )
+        yield Batch(torch.stack(images), [crop.name for crop in batch], skipped)
