@@ -1,0 +1,87 @@
+"""The iterative baseline: optimize the picture itself, on the objective that networks train on.
+
+Axes: B images, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from baselines.lbfgs import minimize_in_box
+from configs.schema import OptimizeConfig
+from errors import UserError
+from losses.perceptual import LossTerms, PerceptualLoss
+
+NOISE_MEAN, NOISE_STD = 127.5 / 255, 50 / 255
+
+
+@dataclass(frozen=True)
+class Painting:
+    """The picture after an iteration, and its objective."""
+
+    iteration: int
+    """0 is the start."""
+    picture: Tensor
+    """1 × 3 × H × W in [0, 1]."""
+    losses: dict[str, float]
+    """`total_loss`, `content_loss`, `style_loss`, `tv_loss`."""
+    num_evaluations: int
+    """Of the objective and its gradient, so far."""
+    elapsed_s: float
+    """Since the start."""
+
+
+def optimize_image(
+    content: Tensor, objective: PerceptualLoss, config: OptimizeConfig
+) -> Iterator[Painting]:
+    """Yield the start and the picture after each of `config.iterations` L-BFGS iterations.
+
+    `content` is 1 × 3 × H × W in [0, 1]; every picture lies in [0, 1] and none has a higher
+    objective than the one before. Ends early where no step lowers the objective any more. Raises
+    UserError where the objective is not finite at the start.
+    Source: Gatys et al. 2016; L-BFGS with the picture kept in 0…255 as in Johnson et al. 2016,
+    section 4.1.
+    Differs: the bounds are part of the method (baselines/lbfgs.py) instead of a clip after every
+    iteration, which makes L-BFGS wander and in the end blow up (docs/objective.md).
+    """
+    content_features = objective.content_features(content)
+    last: LossTerms | None = None
+
+    def evaluate(picture: Tensor) -> tuple[float, Tensor]:
+        nonlocal last
+        picture = picture.detach().requires_grad_()
+        last = objective(picture.to(memory_format=torch.channels_last), content_features)
+        (gradient,) = torch.autograd.grad(last.total_loss, picture)
+        return float(last.total_loss.detach()), gradient
+
+    started_s = time.perf_counter()
+    iterates = minimize_in_box(
+        evaluate, start_image(content, config), low=0, high=1, history=config.history
+    )
+    for iteration, iterate in enumerate(iterates):
+        # The last evaluation before a yield is the one of the iterate.
+        assert last is not None
+        if (term := last.first_nonfinite()) is not None:
+            raise UserError(
+                f"iteration {iteration}: {term} is inf or NaN; expected a finite number. "
+                "Lower the loss weights."
+            )
+        elapsed_s = time.perf_counter() - started_s
+        yield Painting(iteration, iterate.x, last.floats(), iterate.num_evaluations, elapsed_s)
+        if iteration == config.iterations:
+            return
+
+
+def start_image(content: Tensor, config: OptimizeConfig) -> Tensor:
+    """Return the picture that the optimization starts from, 1 × 3 × H × W in [0, 1]."""
+    if config.init == "content":
+        return content.clone()
+    generator = torch.Generator().manual_seed(config.seed)
+    noise = torch.randn(content.shape, generator=generator).to(content.device)
+    noise = (NOISE_MEAN + NOISE_STD * noise).clamp(0, 1)
+    return config.noise_ratio * noise + (1 - config.noise_ratio) * content
