@@ -145,7 +145,8 @@ class FractionalConv(nn.Module):
     A kernel of 3 covers the output's pixels unevenly (one, two or four of its taps), which prints a
     checkerboard; a kernel of 4 covers each with exactly four.
     Differs: the kernel of 4 starts as nearest-neighbour doubling followed by a 3 × 3 convolution,
-    so that every output pixel starts with the same sum of weights.
+    and stays balanced: without that, training prints a grid into everything flat
+    (docs/architecture.md).
     """
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, border: str) -> None:
@@ -169,7 +170,21 @@ class FractionalConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.reflect_px:
             x = F.pad(x, [self.reflect_px] * 4, mode="reflect")
-        return self.conv(x)  # type: ignore[no-any-return]
+        if self.conv.kernel_size == (3, 3):
+            return self.conv(x)  # type: ignore[no-any-return]
+        weight = balanced_kernel(self.conv.weight)
+        return F.conv_transpose2d(x, weight, stride=2, padding=1 + 2 * self.reflect_px)
+
+
+def balanced_kernel(weight: Tensor) -> Tensor:
+    """Return a 4 × 4 fractional kernel whose four phases have equal sums, nearest to `weight`.
+
+    `weight` is C_in × C_out × 4 × 4. A phase is the 2 × 2 taps that one of the four pixels of each
+    doubled pixel sees; with equal sums, flat features stay flat.
+    """
+    phases = weight.view(*weight.shape[:2], 2, 2, 2, 2)  # … × (tap, phase) × (tap, phase)
+    means = phases.mean((2, 4), keepdim=True)  # one a phase: C_in × C_out × 1 × 2 × 1 × 2
+    return (phases - means + means.mean((3, 5), keepdim=True)).reshape(weight.shape)
 
 
 def tied_kernel(weight: Tensor) -> Tensor:
