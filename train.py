@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +77,15 @@ def main() -> int:
     # the network, fresh or as the checkpoint left it
     torch.manual_seed(config.train.seed)
     network = build_network(config.model).to(device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.train.learning_rate)
+    # Adam moves every weight alike, and no normalisation follows the last layer: at the full rate
+    # its 2,592 inputs together drive tanh into saturation (docs/training.md).
+    *hidden, output = network.layers
+    optimizer = torch.optim.Adam(
+        [
+            {"params": [p for layer in hidden for p in layer.parameters()], "rate": 1.0},
+            {"params": list(output.parameters()), "rate": config.train.output_rate},
+        ]
+    )
     elapsed_s = 0.0
     if checkpoint:
         network.load_state_dict(checkpoint["network"])
@@ -106,7 +115,7 @@ def main() -> int:
             crops, config.train.batch_size, step, max_steps, config.data.num_workers
         ):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config.train, step)
+                group["lr"] = group["rate"] * learning_rate(config.train, step)
 
             # paint the photos, and score the paintings
             images = batch.images.to(device, memory_format=torch.channels_last)  # B × 3 × H × W
@@ -132,7 +141,8 @@ def main() -> int:
             )
             progress.update()
             if batch.skipped and log.note_skipped(batch.skipped):
-                progress.write(f"skipped unreadable photos: {len(log.skipped)} ({out}/skipped.txt)")
+                notice = f"skipped unreadable photos: {len(log.skipped)} ({out}/skipped.txt)"
+                progress.write(notice, file=sys.stderr)
             if step % config.log.log_every_steps == 0 or step == max_steps:
                 elapsed_s = time.perf_counter() - started_s
                 steps_per_s = (step - logged_step) / (elapsed_s - logged_s)
@@ -149,7 +159,7 @@ def main() -> int:
                 pictures = heldout.pictures(network, Path(config.style.image))
                 log.heldout(step, heldout_losses, pictures)
                 total = heldout_losses["total_loss"]
-                progress.write(f"step {step}: held-out objective {total:.4g}")
+                progress.write(f"step {step}: held-out objective {total:.4g}", file=sys.stderr)
             if step % config.train.save_every_steps == 0 or step == max_steps:
                 state = {
                     "step": step,

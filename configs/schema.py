@@ -129,6 +129,8 @@ class TrainConfig:
     """Photos a step."""
     learning_rate: float = 1e-3
     """Adam's, after the warm-up."""
+    output_rate: float = 0.1
+    """Share of the learning rate for the last layer, which no normalisation follows."""
     lr_schedule: str = "constant"
     """constant | cosine (falls to zero at max_steps)."""
     warmup_steps: int = 0
@@ -219,6 +221,7 @@ MINIMA: dict[str, float] = {
     "train.max_steps": 1,
     "train.batch_size": 1,
     "train.learning_rate": 0,
+    "train.output_rate": 0,
     "train.warmup_steps": 0,
     "train.seed": 0,
     "train.save_every_steps": 1,
@@ -268,6 +271,21 @@ def load_config(
         if len(problems) == 1:
             raise ConfigError(problems[0] + ".")
         raise ConfigError(f"{where}: {len(problems)} problems:\n  " + "\n  ".join(problems))
+    return config
+
+
+def config_from_dict(tree: Mapping[str, Any], where: str) -> Config:
+    """Return the validated config of nested dictionaries, as a style file carries one.
+
+    Raises ConfigError that starts with `where`.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    _flatten(Config, tree, "", "", values, problems)
+    config: Config = _build(Config, "", values)
+    problems += _check(config, ()) if not problems else []
+    if problems:
+        raise ConfigError(f"{where}: its config does not fit this version: {'; '.join(problems)}.")
     return config
 
 

@@ -35,6 +35,8 @@ class LossTerms:
 
     def first_nonfinite(self) -> str | None:
         """Return the name of the first term that is inf or NaN, or None."""
+        if self.total_loss.isfinite():  # what is broken anywhere breaks the sum
+            return None
         terms = {"content_loss": self.content_loss, "style_loss": self.style_loss}
         terms |= {
             "tv_loss": self.tv_loss,

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from errors import UserError
@@ -74,7 +74,7 @@ def save_style(
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(state, beside, metadata=metadata)
+        beside.write_bytes(save(state, metadata))  # save_file's would be readable by us alone
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
