@@ -95,13 +95,13 @@ def _two_loop(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor]], held: Tenso
     for step, change in reversed(pairs):
         s, y = step.flatten() * free, change.flatten() * free
         curvature = float(s @ y)
-        if curvature <= MIN_CURVATURE * float(s.norm() * y.norm()):
+        if curvature <= 0:  # possible where the bounds hold what made it positive
             continue
         scale = scale or curvature / float(y @ y)
         alpha = float(s @ q) / curvature
-        q -= alpha * y
+        q.add_(y, alpha=-alpha)
         used.append((s, y, curvature, alpha))
     q *= scale or 1.0
     for s, y, curvature, alpha in reversed(used):
-        q += (alpha - float(y @ q) / curvature) * s
+        q.add_(s, alpha=alpha - float(y @ q) / curvature)
     return -q.view_as(gradient)
