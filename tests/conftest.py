@@ -1,0 +1,43 @@
+"""What several tests share: where things are, and the real commands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+PHOTOS = ROOT / "assets/photos"
+STYLES = ROOT / "assets/styles"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of an image file."""
+    with Image.open(path) as image:
+        return image.size
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run a program as a user does: `run("train.py", "configs/quickstart.yaml", …)`."""
+
+    def run_program(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+
+    return run_program
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of photos and full-precision weights; skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is absent: it holds photos that are not ours to ship")
+    return SHARED

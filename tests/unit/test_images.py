@@ -1,0 +1,155 @@
+"""Image files of every mode, upright, in sRGB, of the right size."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+
+from data import images
+from data.images import ImageError, open_rgb, read_photo, read_rgb, write_image
+from errors import UserError
+from tests.conftest import PHOTOS
+
+RED = (200, 30, 40)
+
+
+def red_of(path: Path) -> tuple[int, ...]:
+    rgb = read_photo(path).rgb
+    assert rgb.dtype == torch.float32
+    return tuple(int(v) for v in (rgb[0, :, 3, 3] * 255).round())
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".bmp"])
+def test_every_format_is_read_and_written_back(tmp_path: Path, suffix: str) -> None:
+    Image.new("RGB", (20, 12), RED).save(tmp_path / f"a{suffix}", quality=95)
+    photo = read_photo(tmp_path / f"a{suffix}")
+    assert photo.rgb.shape == (1, 3, 12, 20)
+    assert photo.alpha is None
+    write_image(tmp_path / f"b{suffix}", photo.rgb)
+    np.testing.assert_allclose(red_of(tmp_path / f"b{suffix}"), RED, atol=4)
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_modes(tmp_path: Path) -> None:
+    rgb = Image.new("RGB", (8, 8), RED)
+    rgb.convert("P").save(tmp_path / "palette.png")
+    rgb.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    Image.new("L", (8, 8), 90).save(tmp_path / "grey.png")
+    Image.fromarray(np.full((8, 8), 90 * 257, np.uint16)).save(tmp_path / "grey16.png")
+    Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(tmp_path / "float.tif")
+    np.testing.assert_allclose(red_of(tmp_path / "palette.png"), RED, atol=30)
+    np.testing.assert_allclose(red_of(tmp_path / "cmyk.jpg"), RED, atol=6)
+    assert red_of(tmp_path / "grey.png") == (90, 90, 90)
+    assert red_of(tmp_path / "grey16.png") == (90, 90, 90)
+    assert red_of(tmp_path / "float.tif") == (128, 128, 128)
+
+
+def test_16_bits_are_kept(tmp_path: Path) -> None:
+    ramp = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    found = read_photo(tmp_path / "ramp.png").rgb[0, 1].numpy()
+    np.testing.assert_allclose(found, ramp / 65535, atol=1e-6)
+
+
+def test_alpha_is_kept_or_put_on_white(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (10, 10), (*RED, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 5, 10))
+    image.save(tmp_path / "a.png")
+    photo = read_photo(tmp_path / "a.png")
+    assert photo.alpha is not None
+    assert photo.alpha.unique().tolist() == [0, 1]
+    assert photo.rgb[0, :, 0, 0].tolist() == [1, 1, 1]  # hidden black has no say
+    for suffix in (".png", ".webp", ".tif"):
+        write_image(tmp_path / f"b{suffix}", photo.rgb, photo.alpha)
+        again = read_photo(tmp_path / f"b{suffix}")
+        assert again.alpha is not None
+        torch.testing.assert_close(again.alpha, photo.alpha, atol=0.02, rtol=0)
+    write_image(tmp_path / "b.jpg", photo.rgb * 0.5, photo.alpha)
+    assert float(read_photo(tmp_path / "b.jpg").rgb[0, :, 5, 1].min()) > 0.97
+    palette = Image.new("RGB", (8, 8), RED).quantize(4)
+    palette.save(tmp_path / "p.png", transparency=palette.getpixel((0, 0)))
+    transparent = read_photo(tmp_path / "p.png").alpha
+    assert transparent is not None
+    assert float(transparent.max()) == 0
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
+    upright = Image.new("RGB", (32, 16), "white")
+    upright.paste(RED, (0, 0, 16, 8))  # the red quarter is on the upper left
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # orientation → Transpose that hides it
+    stored = upright.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "a.png", exif=exif)
+    rgb = read_photo(tmp_path / "a.png").rgb
+    assert rgb.shape == (1, 3, 16, 32)
+    assert rgb[0, 1, 2, 2] < 0.2
+    assert rgb[0, 1, 12, 28] > 0.9
+
+
+def test_colour_profile_is_converted_to_srgb(tmp_path: Path) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # a profile whose red and blue lights are swapped: what it calls red is blue
+    swapped = srgb.replace(b"rXYZ", b"tmp_").replace(b"bXYZ", b"rXYZ").replace(b"tmp_", b"bXYZ")
+    for name, profile in (("srgb", srgb), ("swapped", swapped), ("bad", b"no profile")):
+        Image.new("RGB", (8, 8), RED).save(tmp_path / f"{name}.png", icc_profile=profile)
+    np.testing.assert_allclose(red_of(tmp_path / "srgb.png"), RED, atol=1)
+    np.testing.assert_allclose(red_of(tmp_path / "swapped.png"), RED[::-1], atol=2)
+    assert red_of(tmp_path / "bad.png") == RED
+
+
+def test_bad_files_are_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = (PHOTOS / "coffee.jpg").read_bytes()
+    for name, content in (
+        ("cut.jpg", whole[: len(whole) // 2]),
+        ("empty.jpg", b""),
+        ("text.png", b"hello"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(
+            ImageError, match=rf"{name}: cannot be read \(.*Replace or remove it\.$"
+        ):
+            read_photo(tmp_path / name)
+    with pytest.raises(ImageError, match=r"none\.jpg: No such file"):
+        read_rgb(tmp_path / "none.jpg")
+    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
+    with pytest.raises(ImageError, match=r"600 x 400 px; expected at most 1,000 pixels"):
+        read_rgb(PHOTOS / "coffee.jpg")
+
+
+def test_outputs_that_cannot_be_written(tmp_path: Path) -> None:
+    picture = torch.rand(1, 3, 8, 8)
+    with pytest.raises(UserError, match=r"suffix '\.gif'; expected one of \.jpg"):
+        write_image(tmp_path / "a.gif", picture)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot be written to; expected a file in a folder"):
+        write_image(tmp_path / "file/a.png", picture)
+    (tmp_path / "dir.png").mkdir()
+    with pytest.raises(UserError, match="is a folder"):
+        write_image(tmp_path / "dir.png", picture)
+
+
+def test_values_are_rounded_not_cut(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", torch.full((1, 3, 8, 8), 99.6 / 255))
+    assert red_of(tmp_path / "a.png") == (100, 100, 100)
+
+
+def test_sizes() -> None:
+    path = PHOTOS / "coffee.jpg"  # 600 × 400
+    assert read_rgb(path).shape == (1, 3, 400, 600)
+    assert read_rgb(path, longer_px=300).shape == (1, 3, 200, 300)
+    assert read_rgb(path, shorter_px=100, square=True).shape == (1, 3, 100, 100)
+    assert read_photo(path, longer_px=30).rgb.shape == (1, 3, 20, 30)
+
+
+def test_a_large_jpeg_is_decoded_smaller_when_that_is_enough() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (1600, 1200), RED).save(buffer, "JPEG")
+    assert min(open_rgb(buffer.getvalue(), "a", 272).size) in range(272, 601)
+    assert open_rgb(buffer.getvalue(), "a").size == (1600, 1200)

@@ -1,0 +1,113 @@
+"""The transformation network: sizes, borders, upsampling, the paper's form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from models.transformer_net import (
+    NORMS,
+    PADDINGS,
+    UPSAMPLES,
+    FractionalConv,
+    TransformerNet,
+    balanced_kernel,
+    normalization,
+    reflect_pad,
+    tied_kernel,
+)
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("upsample", UPSAMPLES)
+@pytest.mark.parametrize("norm", NORMS)
+def test_output_has_the_input_size_and_range(padding: str, upsample: str, norm: str) -> None:
+    network = TransformerNet(4, 5, norm, upsample, padding).eval()
+    for height, width in ((16, 16), (17, 35), (30, 18), (64, 33)):
+        image = torch.rand(2, 3, height, width)
+        before = image.clone()
+        with torch.no_grad():
+            out = network(image)
+        assert out.shape == image.shape
+        assert torch.equal(image, before)
+        assert 0 <= float(out.min()) <= float(out.max()) <= 1
+
+
+def test_too_small_and_unknown_choices_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 16 px"):
+        TransformerNet(4, 1)(torch.rand(1, 3, 15, 40))
+    with pytest.raises(ValueError, match="instance, batch"):
+        TransformerNet(norm="layer")
+
+
+def test_the_papers_network_has_its_layers() -> None:
+    network = TransformerNet(norm="batch", upsample="fractional3", padding="reflect-start")
+    assert network.start_px == 40
+    convs = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    assert [(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0]) for c in convs] == [
+        (3, 32, 9, 1),
+        (32, 64, 3, 2),
+        (64, 128, 3, 2),
+        *[(128, 128, 3, 1)] * 10,
+        (128, 64, 3, 2),
+        (64, 32, 3, 2),
+        (32, 3, 9, 1),
+    ]
+
+
+def test_reflected_borders_leave_no_trace_on_a_flat_photo() -> None:
+    torch.manual_seed(0)
+    flat = torch.full((1, 3, 40, 40), 0.4)
+
+    def spread(padding: str) -> float:
+        with torch.no_grad():
+            out = TransformerNet(8, 2, padding=padding)(flat)
+        return float((out.amax((2, 3)) - out.amin((2, 3))).max())
+
+    assert spread("reflect") < 1e-5
+    assert spread("zero") > 0.05
+
+
+def test_kernel_of_4_starts_as_nearest_doubling_then_convolution() -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(5, 3, 3, 3)
+    x = torch.randn(2, 3, 7, 6)
+    expected = F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), weight, padding=1)
+    out = F.conv_transpose2d(x, tied_kernel(weight), stride=2, padding=1)
+    torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_kernel_of_3_prints_a_checkerboard_on_flat_features() -> None:
+    torch.manual_seed(0)
+    flat = torch.ones(1, 6, 9, 8)
+
+    def spread(kernel: int) -> float:
+        double = FractionalConv(6, 4, kernel, "reflect")
+        nn.init.normal_(double.conv.weight)  # whatever training makes of it
+        out = double(flat)
+        assert out.shape == (1, 4, 18, 16)
+        return float((out.amax((2, 3)) - out.amin((2, 3))).max().detach())
+
+    assert spread(4) < 1e-4
+    assert spread(3) > 0.05
+
+
+def test_balancing_keeps_a_balanced_kernel() -> None:
+    kernel = tied_kernel(torch.randn(5, 3, 3, 3))
+    torch.testing.assert_close(balanced_kernel(kernel), kernel)
+
+
+def test_instance_normalisation_is_torchs() -> None:
+    x = torch.randn(2, 6, 5, 7)
+    torch.testing.assert_close(normalization("instance", 6)(x), nn.InstanceNorm2d(6)(x))
+
+
+@pytest.mark.parametrize("border", [(3, 2, 1, 0), (40, 43, 40, 41)])
+def test_reflect_pad_reaches_beyond_the_image(border: tuple[int, int, int, int]) -> None:
+    image = torch.arange(2 * 16 * 17.0).view(1, 2, 16, 17)
+    left, right, top, bottom = border
+    expected = np.pad(image.numpy(), ((0, 0), (0, 0), (top, bottom), (left, right)), mode="reflect")
+    np.testing.assert_array_equal(reflect_pad(image, *border).numpy(), expected)
