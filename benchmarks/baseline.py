@@ -9,8 +9,8 @@ of docs/objective.md, for starry_night on four COCO photos, and mean something f
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import time
 from pathlib import Path
 
 import torch
@@ -47,14 +47,13 @@ def main() -> int:
     traces: dict[str, list[float]] = {}
     for name in Photos(args.photos).names[: args.num_photos]:
         content = read_rgb(args.photos / name, shorter_px=256, square=True)
-        started_s = time.perf_counter()
         paintings = list(optimize_image(content, objective, config.optimize))
         values = [painting.losses["total_loss"] for painting in paintings]
         traces[name] = values + values[-1:] * (args.iterations + 1 - len(values))
         print(
             f"{name}: {values[-1]:.4g} after {len(values) - 1} iterations and "
-            f"{paintings[-1].num_evaluations} evaluations, {time.perf_counter() - started_s:.0f} s, "
-            f"rose {sum(b > a for a, b in zip(values, values[1:], strict=False))} times",
+            f"{paintings[-1].num_evaluations} evaluations, {paintings[-1].elapsed_s:.0f} s, "
+            f"rose {sum(b > a for a, b in itertools.pairwise(values))} times",
             flush=True,
         )
         if args.out:

@@ -1,0 +1,74 @@
+"""Print how much of a grid styles paint: power at 1/2 and 1/4 of the sampling rate.
+
+    python -m benchmarks.grid --photos DIR STYLE...
+
+Each peak is a ratio to the power around it: 1 is none. `flat` is the spread of the painting of a
+flat grey photo, which has to be flat too.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from data.images import read_rgb
+from data.photos import Photos
+from errors import run_program
+from inference.stylizer import Stylizer
+
+TILE_PX = 64
+NEAR = 3  # bins on each side that a peak is compared with
+
+
+def power(picture: Tensor) -> Tensor:
+    """Return the mean power spectrum of a picture's tiles, `TILE_PX` × `TILE_PX`."""
+    grey = picture[0].mean(0)
+    tiles = grey.unfold(0, TILE_PX, TILE_PX).unfold(1, TILE_PX, TILE_PX).flatten(0, 1)
+    window = torch.hann_window(TILE_PX)
+    tiles = (tiles - tiles.mean((1, 2), keepdim=True)) * window[:, None] * window
+    spectrum: Tensor = torch.fft.fft2(tiles).abs().square().mean(0)
+    return spectrum
+
+
+def peak(spectrum: Tensor, row: int, column: int) -> float:
+    """Return the power at a bin over the median of those around it."""
+    offsets = range(-NEAR, NEAR + 1)
+    near = [
+        spectrum[(row + i) % TILE_PX, (column + j) % TILE_PX]
+        for i in offsets
+        for j in offsets
+        if max(abs(i), abs(j)) > 1  # the window spreads a peak over its neighbours
+    ]
+    return float(spectrum[row, column] / torch.stack(near).median())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The grid that styles paint.")
+    parser.add_argument("styles", nargs="+", help="names or files")
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--num-photos", type=int, default=6)
+    args = parser.parse_args()
+    half, quarter = TILE_PX // 2, TILE_PX // 4
+    print(f"{'style':40} {'flat':>8} {'peak at 1/2':>12} {'peak at 1/4':>12}")
+    for style in args.styles:
+        stylizer = Stylizer(style, "cpu")
+        flat = stylizer(torch.full((1, 3, 128, 128), 0.5))
+        spectra = [
+            power(stylizer(read_rgb(args.photos / name)))
+            for name in Photos(args.photos).names[: args.num_photos]
+        ]
+        spectrum = torch.stack([s / s.sum() for s in spectra]).mean(0)
+        halves = max(peak(spectrum, *at) for at in ((half, 0), (0, half), (half, half)))
+        quarters = max(
+            peak(spectrum, *at) for at in ((quarter, 0), (0, quarter), (quarter, quarter))
+        )
+        spread = float((flat.amax((2, 3)) - flat.amin((2, 3))).max())
+        print(f"{style[-40:]:40} {spread:8.4f} {halves:12.2f} {quarters:12.2f}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)
