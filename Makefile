@@ -21,7 +21,7 @@ demo: setup  ## train a style, paint with it, run the baseline, compare: picture
 		optimize.iterations=60 optimize.snapshot_every=0 -o demo/baseline/chelsea.png
 	$(BIN)/python compare.py --style demo/night_wind/style.safetensors \
 		--style-image assets/styles/night_wind.jpg --photos assets/photos/heldout.txt \
-		--sizes-px 128 --steps 150 --out demo/comparison
+		--sizes-px 160 --steps 120 --out demo/comparison
 	@echo "demo/stylized, demo/baseline, demo/comparison/report.md"
 
 test: setup  ## the tests, offline, on the CPU
