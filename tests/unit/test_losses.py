@@ -105,6 +105,12 @@ def test_style_gradient(gram: str, distance: str, layout: torch.memory_format) -
     assert torch.autograd.gradcheck(lambda t: style_of(t, s, gram, distance), y)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gram_gradient(layout: torch.memory_format) -> None:
+    y = features(2, 3, 3, 2).contiguous(memory_format=layout).requires_grad_()
+    assert torch.autograd.gradcheck(gram_matrix, y)
+
+
 def test_style_gradient_is_gatys_eq_6() -> None:
     y, s = features(1, 3, 4, 5).requires_grad_(), features(1, 3, 4, 5, seed=1)
     (gradient,) = torch.autograd.grad(style_of(y, s, "none", "gatys"), y)
