@@ -49,6 +49,7 @@ class TransformerNet(nn.Module):
         self.start_px = 8 * num_blocks if padding == "reflect-start" else 0
         border = "reflect" if padding == "reflect" else "zero"
         block_border = "none" if padding == "reflect-start" else border
+        grid_px = 1 if upsample == "fractional3" else STRIDE  # the paper's network has its grid
         self.layers = nn.Sequential(
             ConvLayer(3, width, 9, 1, norm, border),
             ConvLayer(width, 2 * width, 3, 2, norm, border),
@@ -56,7 +57,7 @@ class TransformerNet(nn.Module):
             *(ResidualBlock(4 * width, norm, block_border) for _ in range(num_blocks)),
             UpsampleLayer(4 * width, 2 * width, upsample, norm, border),
             UpsampleLayer(2 * width, width, upsample, norm, border),
-            PaddedConv(width, 3, 9, 1, border, bias=True),
+            PaddedConv(width, 3, 9, 1, border, bias=True, grid_px=grid_px),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -75,7 +76,10 @@ class TransformerNet(nn.Module):
 
 
 class PaddedConv(nn.Module):
-    """A convolution that keeps the size (divided by its stride) under the border asked for."""
+    """A convolution that keeps the size (divided by its stride) under the border asked for.
+
+    With `grid_px` its kernel is balanced, so that no grid of that period passes through it.
+    """
 
     def __init__(
         self,
@@ -85,8 +89,10 @@ class PaddedConv(nn.Module):
         stride: int,
         border: str,
         bias: bool,
+        grid_px: int = 1,
     ) -> None:
         super().__init__()
+        self.grid_px = grid_px
         self.reflect_px = kernel // 2 if border == "reflect" else 0
         zeros_px = kernel // 2 if border == "zero" else 0
         self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, zeros_px, bias=bias)
@@ -94,7 +100,10 @@ class PaddedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.reflect_px:
             x = F.pad(x, [self.reflect_px] * 4, mode="reflect")
-        return self.conv(x)  # type: ignore[no-any-return]
+        if self.grid_px == 1:
+            return self.conv(x)  # type: ignore[no-any-return]
+        weight = balanced_kernel(self.conv.weight, self.grid_px)
+        return F.conv2d(x, weight, self.conv.bias, self.conv.stride, self.conv.padding)
 
 
 class ConvLayer(nn.Sequential):
@@ -172,19 +181,24 @@ class FractionalConv(nn.Module):
             x = F.pad(x, [self.reflect_px] * 4, mode="reflect")
         if self.conv.kernel_size == (3, 3):
             return self.conv(x)  # type: ignore[no-any-return]
-        weight = balanced_kernel(self.conv.weight)
+        weight = balanced_kernel(self.conv.weight, 2)
         return F.conv_transpose2d(x, weight, stride=2, padding=1 + 2 * self.reflect_px)
 
 
-def balanced_kernel(weight: Tensor) -> Tensor:
-    """Return a 4 × 4 fractional kernel whose four phases have equal sums, nearest to `weight`.
+def balanced_kernel(weight: Tensor, period: int) -> Tensor:
+    """Return a kernel that answers everything repeating every `period` px with its mean alone.
 
-    `weight` is C_in × C_out × 4 × 4. A phase is the 2 × 2 taps that one of the four pixels of each
-    doubled pixel sees; with equal sums, flat features stay flat.
+    `weight` is C × C' × K × K. Its taps fall into period² phases, those that stand `period` px
+    apart, and each phase gets the same sum; the whole sum stays, and each tap of a phase changes
+    alike. In a fractional kernel of stride `period` the phases are what the output's pixels see in
+    turn: flat features then stay flat. In a convolution they meet what an input's grid repeats: the
+    grid is then averaged away.
     """
-    phases = weight.view(*weight.shape[:2], 2, 2, 2, 2)  # … × (tap, phase) × (tap, phase)
-    means = phases.mean((2, 4), keepdim=True)  # one a phase: C_in × C_out × 1 × 2 × 1 × 2
-    return (phases - means + means.mean((3, 5), keepdim=True)).reshape(weight.shape)
+    taps = torch.arange(weight.shape[-1], device=weight.device) % period
+    phase = F.one_hot(taps, period).to(weight.dtype)  # K × period
+    sums = torch.einsum("ocij,ia,jb->ocab", weight, phase, phase)
+    excess = (sums - sums.mean((2, 3), keepdim=True)) / torch.outer(phase.sum(0), phase.sum(0))
+    return weight - torch.einsum("ocab,ia,jb->ocij", excess, phase, phase)
 
 
 def tied_kernel(weight: Tensor) -> Tensor:

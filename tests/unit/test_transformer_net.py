@@ -95,9 +95,36 @@ def test_only_the_kernel_of_3_prints_a_checkerboard_on_flat_features() -> None:
     assert spread(3) > 0.05
 
 
-def test_balancing_keeps_a_balanced_kernel() -> None:
+def test_balancing_keeps_a_balanced_kernel_and_every_kernels_sum() -> None:
     kernel = tied_kernel(torch.randn(5, 3, 3, 3))
-    torch.testing.assert_close(balanced_kernel(kernel), kernel)
+    torch.testing.assert_close(balanced_kernel(kernel, 2), kernel)
+    free = torch.randn(3, 5, 9, 9)
+    balanced = balanced_kernel(free, 4)
+    torch.testing.assert_close(balanced.sum((2, 3)), free.sum((2, 3)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(balanced_kernel(balanced, 4), balanced)
+
+
+@pytest.mark.parametrize("period", [1, 2, 4])
+def test_a_balanced_kernel_averages_a_grid_away(period: int) -> None:
+    torch.manual_seed(0)
+    kernel = torch.randn(3, 5, 9, 9)
+    grid = torch.randn(1, 5, period, period).repeat(1, 1, 24 // period, 24 // period)
+    averaged = F.conv2d(grid, balanced_kernel(kernel, 4))
+    torch.testing.assert_close(
+        averaged, averaged[..., :1, :1].expand_as(averaged), rtol=1e-4, atol=1e-4
+    )
+    free = F.conv2d(grid, kernel)
+    assert period == 1 or float(free.std()) > 1
+
+
+@pytest.mark.parametrize("upsample", UPSAMPLES)
+def test_no_grid_passes_the_last_layer_but_the_papers(upsample: str) -> None:
+    torch.manual_seed(0)
+    last = TransformerNet(4, 1, upsample=upsample).layers[-1]
+    grid = torch.randn(1, 4, 4, 4).repeat(1, 1, 6, 6)
+    with torch.no_grad():
+        spread = float(last(grid)[..., 8:-8, 8:-8].std((2, 3)).max())
+    assert (spread > 0.01) == (upsample == "fractional3")
 
 
 def test_instance_normalisation_is_torchs() -> None:
