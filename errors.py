@@ -1,24 +1,36 @@
-"""What a user did that cannot work, told in one line instead of a traceback."""
+"""How a program ends: a line that says what to mend instead of a traceback, and the exit code."""
 
 from __future__ import annotations
 
+import errno
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
+EXIT_SIGNAL = 128  # plus the signal's number, as shells have it
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
     """Something the user can mend: `<where>: <found>; expected <valid>. <what to do>.`"""
 
 
+class Stopped(Exception):
+    """A signal ended the work, and what was done is kept. The text says how to go on."""
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(text)
+        self.number = number
+
+
 def run_program(main: Callable[[], int]) -> NoReturn:
     """Run a program's `main` and end the process with its exit code.
 
-    A `UserError` becomes one line on stderr and exit code 2 (`--debug` on the command line keeps
-    the traceback); any other exception is a bug and keeps its traceback.
+    A `UserError` or a full disk becomes one line on stderr and exit code 2 (`--debug` on the
+    command line keeps the traceback), a signal 128 plus its number; any other exception is a bug
+    and keeps its traceback.
     """
     try:
         sys.exit(main())
@@ -27,6 +39,19 @@ def run_program(main: Callable[[], int]) -> NoReturn:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
+    except OSError as error:
+        if error.errno not in FULL_DISK or "--debug" in sys.argv:
+            raise
+        where = error.filename or "the output"
+        print(
+            f"error: {where}: {error.strerror}; expected room to write. Free some space and run "
+            "the command again.",
+            file=sys.stderr,
+        )
+        sys.exit(EXIT_USER_ERROR)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(EXIT_SIGNAL + stopped.number)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(EXIT_SIGNAL + signal.SIGINT)

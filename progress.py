@@ -11,7 +11,7 @@ TERMINAL_INTERVAL_S = 0.1
 FILE_INTERVAL_S = 30.0  # a log file keeps every line
 
 
-def progress_bar(total: int, unit: str, initial: int = 0) -> tqdm[Any]:
+def progress_bar(total: int, unit: str, initial: int = 0, shown: bool = True) -> tqdm[Any]:
     """Return a bar on stderr with rate and time left; rarely redrawn where stderr is a file."""
     interval_s = TERMINAL_INTERVAL_S if sys.stderr.isatty() else FILE_INTERVAL_S
     return tqdm(
@@ -20,4 +20,5 @@ def progress_bar(total: int, unit: str, initial: int = 0) -> tqdm[Any]:
         initial=initial,
         mininterval=interval_s,
         dynamic_ncols=True,
+        disable=not shown,
     )

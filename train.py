@@ -1,15 +1,18 @@
-"""Train one style: a transformation network against the frozen loss network.
+"""Train a style: a transformation network against the frozen loss network.
 
 python train.py configs/quickstart.yaml data.root=PHOTOS style.image=PAINTING.jpg
+torchrun --nproc-per-node=8 train.py …
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +20,15 @@ import torch
 
 from configs.build import build_network, build_objective
 from configs.schema import Config, TrainConfig, load_config
-from data.photos import PhotoCrops, Photos, batches
-from errors import UserError, run_program
-from models.device import resolve_device
+from data.photos import Batch, PhotoCrops, Photos, batches
+from errors import Stopped, UserError, run_program
 from models.style_file import SUFFIX, StyleInfo, save_style
 from progress import progress_bar
-from training.checkpoints import (
-    checkpoints,
-    load_last_checkpoint,
-    random_state,
-    save_checkpoint,
-    set_random_state,
-)
+from training.checkpoints import RunState, checkpoints, load_last_checkpoint, save_checkpoint
 from training.heldout import open_heldout
+from training.processes import Processes
 from training.run_log import RunLog
+from training.stop_signals import StopSignals
 
 FREE_TO_CHANGE = (
     "train.max_steps",
@@ -42,10 +40,14 @@ FREE_TO_CHANGE = (
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train one style (docs/training.md).")
-    parser.add_argument("config", type=Path, help="a YAML file, like configs/quickstart.yaml")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="train.max_steps=500 …")
-    parser.add_argument("--out", type=Path, help="the run's folder (default: runs/NAME)")
+    parser = argparse.ArgumentParser(description="Train styles (docs/training.md).")
+    parser.add_argument(
+        "arguments",
+        nargs="+",
+        metavar="CONFIG | key=value",
+        help="YAML files, like configs/quickstart.yaml, a style each; and train.max_steps=500 …",
+    )
+    parser.add_argument("--out", type=Path, help="a run's folder (several: theirs are inside it)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--print-config", action="store_true", help="print the config and stop")
@@ -55,28 +57,49 @@ def parse_arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_arguments()
+    paths = [Path(argument) for argument in args.arguments if "=" not in argument]
+    overrides = [argument for argument in args.arguments if "=" in argument]
+    if not paths:
+        raise UserError("no config; expected a YAML file. The ready ones are in configs/.")
     required = () if args.print_config else ("data.root", "style.image")
-    config = load_config(args.config, args.overrides, required)
+    configs = [load_config(path, overrides, required) for path in paths]
     if args.print_config:
-        print(config.to_yaml(), end="")
+        print("---\n".join(config.to_yaml() for config in configs), end="")
         return 0
-    device = resolve_device(args.device)
-    out = args.out or Path("runs") / config.name
-    checkpoint = open_run(out, args.resume, config)
-    step, max_steps = (checkpoint["step"] if checkpoint else 0), config.train.max_steps
-    if step >= max_steps:
-        print(f"{out}: already at step {step} of {max_steps}")
-        return 0
+    names = [config.name for config in configs]
+    if len(set(names)) < len(names):
+        raise UserError(f"names {', '.join(names)}; expected a different one in each config.")
+    with Processes(args.device) as processes:
+        for config in configs:
+            out = args.out or Path("runs") / config.name
+            if args.out and len(configs) > 1:
+                out = args.out / config.name
+            train(config, out, args.resume, processes)
+    return 0
+
+
+def train(config: Config, out: Path, resume: bool, processes: Processes) -> None:
+    """Train the style of `config`, with everything that is kept of it in the folder `out`."""
+    max_steps, batch_size = config.train.max_steps, config.train.batch_size
+    device, is_first = processes.device, processes.is_first
+    processes.check_batch_size(batch_size)
+    checkpoint = open_run(out, resume, config)
+    processes.wait()  # all have looked before one writes
+    if checkpoint and checkpoint["step"] >= max_steps:
+        if is_first:
+            print(f"{out}: already at step {checkpoint['step']} of {max_steps}")
+        return
 
     # the photos to train on, those to score on, and the objective
     photos = Photos(Path(config.data.root))
     names, heldout = open_heldout(photos, config.data, device)
-    crops = PhotoCrops(photos, names, config.data.size_px, config.train.seed, config.data.max_zoom)
-    objective = build_objective(config.loss, Path(config.style.image), config.style.size_px, device)
+    style_image = Path(config.style.image)
+    objective = build_objective(config.loss, style_image, config.style.size_px, device)
 
     # the network, fresh or as the checkpoint left it
     torch.manual_seed(config.train.seed)
     network = build_network(config.model).to(device)
+    painter = processes.wrap(network)
     # Adam moves every weight alike, and no normalisation follows the last layer: at the full rate
     # its 2,592 inputs together drive tanh into saturation (docs/training.md).
     *hidden, output = network.layers
@@ -86,95 +109,124 @@ def main() -> int:
             {"params": list(output.parameters()), "rate": config.train.output_rate},
         ]
     )
-    elapsed_s = 0.0
+    run = RunState(network, optimizer)
     if checkpoint:
-        network.load_state_dict(checkpoint["network"])
-        optimizer.load_state_dict(checkpoint["optimizer"])
-        set_random_state(checkpoint["random_state"])
-        elapsed_s = checkpoint["elapsed_s"]
+        run.load_state_dict(checkpoint)
 
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    def draw_batches() -> Iterator[Batch]:
+        data, seed = config.data, config.train.seed
+        crops = PhotoCrops(photos, names, data.size_px, seed, data.max_zoom, run.draw)
+        where = (run.step, max_steps, data.num_workers, processes.rank, processes.count)
+        return batches(crops, batch_size, *where)
+
     with (
-        RunLog(out, step) as log,
-        progress_bar(max_steps, "step", initial=step) as progress,
+        StopSignals() as stop,
+        RunLog(out, run.step if checkpoint else None, config.to_yaml(), is_first) as log,
+        progress_bar(max_steps, "step", run.step, is_first) as progress,
     ):
-        log.text("config", config.to_yaml())
-        heldout_losses: dict[str, float] = {}
-        if step == 0 and heldout.photos:
-            heldout_losses = heldout.score(network, objective)
-            log.heldout(
-                step,
-                heldout_losses,
-                heldout.pictures(network, Path(config.style.image)),
-            )
-        started_s = time.perf_counter() - elapsed_s
-        logged_step, logged_s = step, elapsed_s
+        started_s = time.perf_counter() - run.elapsed_s
+        logged_step, logged_s = run.step, run.elapsed_s
+        losses: dict[str, float] = {}
 
-        for batch in batches(
-            crops, config.train.batch_size, step, max_steps, config.data.num_workers
-        ):
+        def tell(text: str) -> None:
+            if is_first:
+                progress.write(text, file=sys.stderr)
+
+        def look() -> None:
+            if is_first and heldout.photos:
+                terms = heldout.score(network, objective)
+                log.heldout(run.step, terms, heldout.pictures(network, style_image))
+                losses.update({f"heldout_{name}": value for name, value in terms.items()})
+                total = terms["total_loss"]
+                tell(f"step {run.step}: held-out objective {total:.4g}")
+
+        def save() -> None:
+            if is_first:
+                run.elapsed_s = time.perf_counter() - started_s
+                state = run.state_dict() | {"config": config.to_dict()}
+                save_checkpoint(out / "checkpoints", run.step, state)
+                info = StyleInfo(config.name, config.to_dict(), run.step, losses, len(names))
+                save_style(out / f"style{SUFFIX}", network, info)
+
+        if not checkpoint:
+            look()
+            save()
+        stream = draw_batches()
+        while run.step < max_steps:
+            batch = next(stream)
             for group in optimizer.param_groups:
-                group["lr"] = group["rate"] * learning_rate(config.train, step)
+                group["lr"] = group["rate"] * learning_rate(config.train, run.step)
 
-            # paint the photos, and score the paintings
+            # paint the photos, score the paintings, and see what each weight did to the score
             images = batch.images.to(device, memory_format=torch.channels_last)  # B × 3 × H × W
-            terms = objective(network(images), objective.content_features(images))
-
-            # learn from it, unless a number is broken: then the weights stay as they were
-            stop_unless_finite(terms.first_nonfinite(), step, batch.names, out)
+            terms = objective(painter(images), objective.content_features(images))
             optimizer.zero_grad()
             terms.total_loss.backward()
-            norm = torch.nn.utils.get_total_norm(
-                p.grad for p in network.parameters() if p.grad is not None
+
+            # what one process met concerns all
+            broken = terms.first_nonfinite() or nonfinite_gradient(network)
+            is_broken, stop_number, is_skipped = processes.agree(
+                [broken is not None, stop.number, bool(batch.skipped)]
             )
-            stop_unless_finite(None if norm.isfinite() else "gradient", step, batch.names, out)
+            if is_skipped:
+                skipped = dict(ChainMap(*processes.gather(batch.skipped)))
+                if log.note_skipped(skipped):
+                    tell(f"skipped unreadable photos: {len(log.skipped)} ({out}/skipped.txt)")
+
+            # a broken number must not reach the weights: back, and on with other photos, once
+            if is_broken:
+                what = describe(run.step + 1, processes.gather((broken, batch.names)))
+                if run.draw:
+                    raise UserError(
+                        f"{what}, for the second time; expected a finite number. Lower "
+                        "train.learning_rate or the loss weights in a new run; "
+                        f"{out / 'checkpoints'} has the last good weights."
+                    )
+                run.load_state_dict(load_last_checkpoint(out / "checkpoints") or {})
+                run.draw += 1
+                log.go_back(run.step)
+                progress.n = logged_step = run.step
+                logged_s = time.perf_counter() - started_s
+                tell(f"{what}: back to step {run.step}, and on with other photos")
+                stream = draw_batches()
+                continue
+
+            # learn from it
             optimizer.step()
-            step += 1
+            run.step += 1
 
             # write down where we are
-            losses = terms.floats()
+            is_last = run.step == max_steps
+            losses |= terms.floats()
             progress.set_postfix_str(
                 f"total {losses['total_loss']:.3g}, content {losses['content_loss']:.3g}, "
                 f"style {losses['style_loss']:.3g}",
                 refresh=False,
             )
             progress.update()
-            if batch.skipped and log.note_skipped(batch.skipped):
-                notice = f"skipped unreadable photos: {len(log.skipped)} ({out}/skipped.txt)"
-                progress.write(notice, file=sys.stderr)
-            if step % config.log.log_every_steps == 0 or step == max_steps:
+            if run.step % config.log.log_every_steps == 0 or is_last:
                 elapsed_s = time.perf_counter() - started_s
-                steps_per_s = (step - logged_step) / (elapsed_s - logged_s)
-                logged_step, logged_s = step, elapsed_s
-                layers = {name: float(value.detach()) for name, value in terms.by_layer.items()}
+                steps_per_s = (run.step - logged_step) / (elapsed_s - logged_s)
+                logged_step, logged_s = run.step, elapsed_s
+                layers = processes.mean(terms.layer_floats())
                 log.metrics(
-                    step,
-                    losses | {"steps_per_s": steps_per_s, "elapsed_s": elapsed_s},
+                    run.step,
+                    processes.mean(terms.floats())
+                    | {"steps_per_s": steps_per_s, "elapsed_s": elapsed_s},
                     layers | {"learning_rate": optimizer.param_groups[0]["lr"]},
                 )
-            look = step % config.log.image_every_steps == 0 or step == max_steps
-            if look and heldout.photos:
-                heldout_losses = heldout.score(network, objective)
-                pictures = heldout.pictures(network, Path(config.style.image))
-                log.heldout(step, heldout_losses, pictures)
-                total = heldout_losses["total_loss"]
-                progress.write(f"step {step}: held-out objective {total:.4g}", file=sys.stderr)
-            if step % config.train.save_every_steps == 0 or step == max_steps:
-                state = {
-                    "step": step,
-                    "network": network.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "random_state": random_state(),
-                    "elapsed_s": time.perf_counter() - started_s,
-                    "config": config.to_dict(),
-                }
-                save_checkpoint(out / "checkpoints", step, state)
-                losses |= {f"heldout_{name}": value for name, value in heldout_losses.items()}
-                info = StyleInfo(config.name, config.to_dict(), step, losses, len(names))
-                save_style(out / f"style{SUFFIX}", network, info)
-    print(f"{out / f'style{SUFFIX}'}: {max_steps} steps in {elapsed_s / 60:.1f} min")
-    return 0
+            if run.step % config.log.image_every_steps == 0 or is_last:
+                look()
+            if run.step % config.train.save_every_steps == 0 or is_last or stop_number:
+                save()
+            if stop_number and not is_last:
+                raise Stopped(
+                    stop_number,
+                    f"stopped by {signal.Signals(stop_number).name} after step {run.step} of "
+                    f"{max_steps}, and saved: go on with --resume",
+                )
+    if is_first:
+        print(f"{out / f'style{SUFFIX}'}: {max_steps} steps in {run.elapsed_s / 60:.1f} min")
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -226,14 +278,16 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def stop_unless_finite(term: str | None, step: int, names: Sequence[str], out: Path) -> None:
-    """Raise UserError that names the step, the broken term and its photos, if there is one."""
-    if term is not None:
-        raise UserError(
-            f"step {step + 1}: {term} is inf or NaN; expected a finite number. The photos were "
-            f"{', '.join(names)}. The weights are as they were: lower train.learning_rate or the "
-            f"loss weights and --resume from the last checkpoint in {out / 'checkpoints'}."
-        )
+def nonfinite_gradient(network: torch.nn.Module) -> str | None:
+    """Return "gradient" if any of the network's is inf or NaN, else None."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    return None if torch.nn.utils.get_total_norm(gradients).isfinite() else "gradient"
+
+
+def describe(step: int, broken: Sequence[tuple[str | None, Sequence[str]]]) -> str:
+    """Return what broke at a step, from each process's broken term (or None) and photos."""
+    term, names = next(one for one in broken if one[0] is not None)
+    return f"step {step}: {term} is inf or NaN, with the photos {', '.join(names)}"
 
 
 if __name__ == "__main__":

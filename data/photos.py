@@ -1,11 +1,13 @@
 """Training photos: random crops from a folder, a .zip read in place, or a list of paths.
 
-Which crop is number i depends on the seed and i alone: not on workers, batches, or earlier runs.
+Which crop is number i depends on the seed and i alone: not on workers, batches, processes, or
+earlier runs.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -131,22 +133,24 @@ class PhotoCrops(Dataset[Crop]):
         size_px: int,
         seed: int,
         max_zoom: float,
+        draw: int = 0,
     ) -> None:
         """Crop squares of `size_px` from the photos called `names`.
 
         A photo's shorter side is first made `size_px` times a random factor from 1 to `max_zoom`;
-        smaller photos are scaled up by it.
+        smaller photos are scaled up by it. Another `draw` is another order and other crops.
         """
         self.photos = photos
         self.names = list(names)
         self.size_px = size_px
         self.seed = seed
         self.max_zoom = max_zoom
+        self.draw = draw
         self._epoch = -1
         self._order = np.empty(0, np.int64)
 
     def __getitem__(self, index: int) -> Crop:
-        random = np.random.default_rng([self.seed, 1, index])
+        random = np.random.default_rng([self.seed, 1, index, self.draw])
         skipped: dict[str, str] = {}
         name = self.names[self._shuffled(index)]
         for _ in range(MAX_DRAWS):
@@ -160,7 +164,8 @@ class PhotoCrops(Dataset[Crop]):
     def _shuffled(self, index: int) -> int:
         epoch, position = divmod(index, len(self.names))
         if epoch != self._epoch:
-            self._order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.names))
+            random = np.random.default_rng([self.seed, 0, epoch, self.draw])
+            self._order = random.permutation(len(self.names))
             self._epoch = epoch
         return int(self._order[position])
 
@@ -181,17 +186,26 @@ def batches(
     start_step: int,
     max_steps: int,
     num_workers: int,
+    share: int = 0,
+    num_shares: int = 1,
 ) -> Iterator[Batch]:
-    """Yield the batches of steps `start_step` … `max_steps` − 1.
+    """Yield the batches of steps `start_step` … `max_steps` − 1, or one of `num_shares` of each.
 
-    Raises UserError where `MAX_DRAWS` photos in a row are unreadable.
+    Share s of a step's `batch_size` crops is the s-th run of them, so that the shares together are
+    the whole batch. Raises UserError where `MAX_DRAWS` photos in a row are unreadable.
     """
-    indices = range(start_step * batch_size, max_steps * batch_size)
+    size = batch_size // num_shares
+    indices = (
+        step * batch_size + share * size + i
+        for step in range(start_step, max_steps)
+        for i in range(size)
+    )
     loader: DataLoader[Crop] = DataLoader(
         crops,
-        batch_size,
+        size,
         sampler=indices,
         num_workers=num_workers,
+        worker_init_fn=leave_stopping_to_the_parent,
         collate_fn=list,
         generator=torch.Generator(),  # leaves the global random state to the training
     )
@@ -205,3 +219,9 @@ def batches(
                 f"{name} for one ({reason}); expected photos. Check the folder."
             )
         yield Batch(torch.stack(images), [crop.name for crop in batch], skipped)
+
+
+def leave_stopping_to_the_parent(worker: int) -> None:
+    """Ignore SIGINT and SIGTERM: a terminal and a scheduler send them to a whole group at once."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

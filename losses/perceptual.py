@@ -33,6 +33,10 @@ class LossTerms:
         names = ("total_loss", "content_loss", "style_loss", "tv_loss")
         return {name: float(getattr(self, name).detach()) for name in names}
 
+    def layer_floats(self) -> dict[str, float]:
+        """Return `by_layer` as numbers."""
+        return {name: float(value.detach()) for name, value in self.by_layer.items()}
+
     def first_nonfinite(self) -> str | None:
         """Return the name of the first term that is inf or NaN, or None."""
         if self.total_loss.isfinite():  # what is broken anywhere breaks the sum

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from errors import UserError
+from errors import FULL_DISK, UserError
 
 KEEP = 2
 
@@ -17,18 +19,32 @@ KEEP = 2
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Write `state` as the checkpoint of `step`, complete or not at all; keep the last `KEEP`.
 
-    The file is written beside, flushed to disk and renamed.
+    The file is written beside, flushed to disk and renamed. Raises UserError for a full disk.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step_{step:08d}.pt"
     beside = path.with_suffix(".tmp")
-    with beside.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-    for old in checkpoints(folder)[:-KEEP]:
-        old.unlink()
+    try:
+        with beside.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except (OSError, RuntimeError) as error:
+        # torch's writer ends in a RuntimeError of its own when the file takes no more.
+        reason = error if isinstance(error, OSError) else error.__context__
+        beside.unlink(missing_ok=True)
+        if isinstance(reason, OSError) and reason.errno in FULL_DISK:
+            raise UserError(
+                f"{path}: cannot be written ({reason.strerror}); expected room for a checkpoint. "
+                "Free some space and go on with --resume: the one before is whole."
+            ) from error
+        raise
+    _sync_folder(folder)
+    files = checkpoints(folder)
+    last = files.index(path) + 1
+    for other in files[: max(0, last - KEEP)] + files[last:]:  # later ones: of a time undone
+        other.unlink()
     return path
 
 
@@ -38,31 +54,71 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def load_last_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Return the newest checkpoint's state on the CPU, or None where there is none.
+    """Return the newest readable checkpoint's state on the CPU, or None where there is no file.
 
-    Nothing in the file is executed. Raises UserError for a file that cannot be read.
+    Nothing in a file is executed. One that cannot be read is passed over with a line on stderr.
+    Raises UserError where none can be read.
     """
-    files = checkpoints(folder)
-    if not files:
-        return None
-    try:
-        state: dict[str, Any] = torch.load(files[-1], map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for one cause: not a whole checkpoint
+    reasons: list[str] = []
+    for path in reversed(checkpoints(folder)):
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for one cause: not a whole checkpoint
+            what = (str(error) or type(error).__name__).splitlines()[0]
+            reasons.append(f"{path}: cannot be read ({what})")
+            continue
+        for reason in reasons:
+            print(f"{reason}; going on from {path.name}", file=sys.stderr)
+        return state
+    if reasons:
         raise UserError(
-            f"{files[-1]}: cannot be read ({str(error).splitlines()[0]}); expected a checkpoint. "
-            "Delete it to resume from the one before."
-        ) from error
-    return state
+            f"{reasons[0]}, nor can any other there; expected a checkpoint. Put one back, or start "
+            "again in a new folder with --out."
+        )
+    return None
 
 
-def random_state() -> dict[str, Any]:
-    """Return torch's random state on every device."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+class RunState:
+    """All that a run's future depends on: a checkpoint holds it, and going back restores it."""
+
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.step = 0
+        """Updates done; with `draw` and the config's seed it is the position in the photos."""
+        self.draw = 0
+        """Which draw of photos: another one after a step that broke."""
+        self.elapsed_s = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return it as a dictionary that a checkpoint can hold."""
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "draw": self.draw,
+            "elapsed_s": self.elapsed_s,
+            "random_state": {"cpu": torch.get_rng_state(), "cuda": cuda},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` returned."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.draw = state["step"], state["draw"]
+        self.elapsed_s = state["elapsed_s"]
+        torch.set_rng_state(state["random_state"]["cpu"])
+        cuda = state["random_state"]["cuda"]
+        if torch.cuda.is_available() and len(cuda) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(cuda)
 
 
-def set_random_state(state: dict[str, Any]) -> None:
-    """Put back what `random_state` returned."""
-    torch.set_rng_state(state["cpu"])
-    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
+def _sync_folder(folder: Path) -> None:
+    """Flush a folder's list of names to disk, where the system lets one."""
+    if os.name == "posix":
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

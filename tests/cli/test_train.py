@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import resource
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import PHOTOS, STYLES, Run
+from configs.schema import load_config
+from data.photos import Crop, PhotoCrops
+from tests.conftest import PHOTOS, ROOT, STYLES, Run
+from train import train
+from training.checkpoints import checkpoints, load_last_checkpoint
+from training.processes import Processes
 
 TINY = (
     f"data.root={PHOTOS}",
@@ -68,7 +80,7 @@ def test_a_run_writes_what_it_promises_and_resumes_to_identical_weights(
     assert "skipped unreadable photos: 1" in done.stderr
     assert list((whole / "tensorboard").iterdir())
     names = [path.name for path in sorted((whole / "checkpoints").iterdir())]
-    assert names == ["step_00000003.pt", "step_00000006.pt"]
+    assert names == ["step_00000003.pt", "step_00000006.pt"]  # the last two of three
     state = torch.load(whole / "checkpoints" / names[-1], weights_only=True)
     counts = {int(value["step"]) for value in state["optimizer"]["state"].values()}
     assert counts == {6}  # exactly max_steps updates
@@ -102,24 +114,158 @@ def test_a_run_writes_what_it_promises_and_resumes_to_identical_weights(
     assert "already at step 6 of 6" in finished.stdout
 
 
-def test_a_non_finite_loss_stops_before_the_weights(run: Run, tmp_path: Path) -> None:
-    bad = run(
-        "train.py",
-        CONFIG,
-        *TINY,
-        "train.max_steps=9",
-        "train.save_every_steps=1",
-        "loss.tv_weight=1e38",
-        "--out",
-        tmp_path / "run",
-    )
+def test_a_non_finite_loss_goes_back_once_and_then_stops_with_good_weights(
+    run: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    bad = run("train.py", CONFIG, *TINY, "train.max_steps=9", "loss.tv_weight=1e38", "--out", out)
     assert bad.returncode == 2
-    assert (
-        "step 1: total_loss is inf or NaN; expected a finite number. The photos were " in bad.stderr
-    )
-    assert ".jpg, " in bad.stderr
+    first, last = (line for line in bad.stderr.splitlines() if "is inf or NaN" in line)
+    assert "step 1: total_loss is inf or NaN, with the photos " in first
+    assert first.endswith("back to step 0, and on with other photos")
+    assert last.startswith("error: step 1: total_loss is inf or NaN, with the photos ")
+    assert "for the second time; expected a finite number. Lower " in last
+    photos = [line.partition("with the photos ")[2].split(":")[0] for line in (first, last)]
+    assert all(".jpg, " in names for names in photos)
+    assert photos[0] != photos[1].replace(", for the second time; expected a finite number", "")
     assert "Traceback" not in bad.stderr
-    assert not list((tmp_path / "run").glob("**/*.pt"))
+    (checkpoint,) = (out / "checkpoints").iterdir()
+    state = torch.load(checkpoint, weights_only=True)
+    assert state["step"] == 0
+    assert all(value.isfinite().all() for value in state["network"].values())
+
+
+def test_one_broken_step_is_undone_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A photo that breaks the loss once: photos that are read never do, so one is made to."""
+    read = PhotoCrops.__getitem__
+
+    def broken_once(crops: PhotoCrops, index: int) -> Crop:
+        crop = read(crops, index)
+        if index == 9 and crops.draw == 0:  # the second photo of step 5
+            crop = dataclasses.replace(crop, image=torch.full_like(crop.image, torch.nan))
+        return crop
+
+    monkeypatch.setattr(PhotoCrops, "__getitem__", broken_once)
+    steps = ("train.max_steps=7", "train.save_every_steps=3", "log.log_every_steps=1")
+    config = load_config(ROOT / CONFIG, (*TINY, *steps))
+    train(config, tmp_path, False, Processes("cpu"))
+    said = capsys.readouterr()
+    assert "step 5: content_loss is inf or NaN, with the photos " in said.err
+    assert "back to step 3, and on with other photos" in said.err
+    assert [line["step"] for line in lines(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6, 7]
+    state = load_last_checkpoint(tmp_path / "checkpoints")
+    assert state is not None
+    assert (state["step"], state["draw"]) == (7, 1)
+    counts = {int(value["step"]) for value in state["optimizer"]["state"].values()}
+    assert counts == {7}
+
+
+STEPS = ("train.max_steps=40", "train.save_every_steps=3", "log.log_every_steps=1")
+
+
+def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start train.py for 40 small steps, as a terminal does."""
+    command = [sys.executable, "train.py", CONFIG, *TINY, *STEPS, "--out", str(out), *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(process: subprocess.Popen[str], out: Path, step: int) -> None:
+    """Return when the run has written its metrics of `step`, or has ended."""
+    while process.poll() is None:
+        path = out / "metrics.jsonl"
+        if path.exists() and path.read_text().count("\n") >= step:
+            return
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """The weights of the 40 steps when nobody disturbs them."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    _, said = (process := start(out)).communicate()
+    assert process.returncode == 0, said
+    return load_file(out / "style.safetensors")
+
+
+def assert_resumes_to(out: Path, expected: dict[str, torch.Tensor]) -> str:
+    """Resume, compare the weights bit by bit, and return what was said on stderr."""
+    _, said = (process := start(out, "--resume")).communicate()
+    assert process.returncode == 0, said
+    weights = load_file(out / "style.safetensors")
+    assert all(torch.equal(weights[key], expected[key]) for key in expected)
+    assert [line["step"] for line in lines(out / "metrics.jsonl")] == list(range(1, 41))
+    return said
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_step_saves_and_tells_how_to_go_on(
+    tmp_path: Path, undisturbed: dict[str, torch.Tensor], number: int, code: int
+) -> None:
+    process = start(tmp_path)
+    wait_for(process, tmp_path, 4)
+    process.send_signal(number)
+    _, said = process.communicate()
+    assert process.returncode == code
+    step = lines(tmp_path / "metrics.jsonl")[-1]["step"]
+    name = signal.Signals(number).name
+    assert f"stopped by {name} after step {step} of 40, and saved: go on with --resume" in said
+    assert "Traceback" not in said
+    assert checkpoints(tmp_path / "checkpoints")[-1].stem == f"step_{step:08d}"
+    assert_resumes_to(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize(
+    "kills", [3, pytest.param(20, marks=pytest.mark.slow)], ids=["3 kills", "20 kills"]
+)
+def test_killed_at_any_moment_a_run_resumes_to_identical_weights(
+    tmp_path: Path, undisturbed: dict[str, torch.Tensor], kills: int
+) -> None:
+    random = np.random.default_rng(kills)
+    for _ in range(kills):
+        process = start(tmp_path, "--resume")
+        reached = (
+            len(lines(tmp_path / "metrics.jsonl")) if (tmp_path / "metrics.jsonl").exists() else 0
+        )
+        if random.random() < 0.8:  # else while it starts
+            wait_for(process, tmp_path, min(38, reached - 3 + int(random.integers(1, 6))))
+        time.sleep(random.uniform(0, 0.3))
+        process.kill()
+        process.communicate()
+    assert_resumes_to(tmp_path, undisturbed)
+
+
+def test_a_cut_newest_checkpoint_costs_only_the_steps_since_the_one_before(
+    tmp_path: Path, undisturbed: dict[str, torch.Tensor]
+) -> None:
+    process = start(tmp_path)
+    wait_for(process, tmp_path, 8)
+    process.kill()
+    process.communicate()
+    newest = checkpoints(tmp_path / "checkpoints")[-1]
+    with newest.open("r+b") as file:
+        file.truncate(newest.stat().st_size // 2)
+    said = assert_resumes_to(tmp_path, undisturbed)
+    assert f"{newest}: cannot be read (" in said
+    assert "; going on from step_" in said
+
+
+def test_a_full_disk_is_one_line_and_costs_nothing(
+    tmp_path: Path, undisturbed: dict[str, torch.Tensor]
+) -> None:
+    process = start(tmp_path)
+    wait_for(process, tmp_path, 4)
+    size = checkpoints(tmp_path / "checkpoints")[0].stat().st_size
+    # from now on no file may grow beyond half a checkpoint
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size // 2, size // 2))
+    _, said = process.communicate()
+    assert process.returncode == 2
+    assert "cannot be written (" in said
+    assert "; expected room for a checkpoint. Free some space and go on with --resume" in said
+    assert "Traceback" not in said
+    assert not list((tmp_path / "checkpoints").glob("*.tmp"))
+    assert_resumes_to(tmp_path, undisturbed)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -9,13 +10,7 @@ import pytest
 import torch
 
 from errors import UserError
-from training.checkpoints import (
-    checkpoints,
-    load_last_checkpoint,
-    random_state,
-    save_checkpoint,
-    set_random_state,
-)
+from training.checkpoints import RunState, checkpoints, load_last_checkpoint, save_checkpoint
 from training.heldout import split_names
 from training.run_log import RunLog
 
@@ -29,28 +24,58 @@ def test_the_last_two_checkpoints_are_kept_and_the_newest_is_read(tmp_path: Path
     state = load_last_checkpoint(tmp_path)
     assert state is not None
     assert state["step"] == 15
-    newest = checkpoints(tmp_path)[-1]
-    newest.write_bytes(newest.read_bytes()[:100])
-    with pytest.raises(UserError, match="Delete it to resume from the one before"):
+
+
+def test_a_broken_checkpoint_is_passed_over_and_several_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older, newer = (save_checkpoint(tmp_path, step, {"step": step}) for step in (5, 10))
+    newer.write_bytes(newer.read_bytes()[:100])
+    state = load_last_checkpoint(tmp_path)
+    assert state == {"step": 5}
+    said = capsys.readouterr().err
+    assert f"{newer}: cannot be read (" in said
+    assert "; going on from step_00000005.pt" in said
+    save_checkpoint(tmp_path, 7, {"step": 7})  # the broken one is of a time undone
+    assert [path.name for path in checkpoints(tmp_path)] == ["step_00000005.pt", "step_00000007.pt"]
+    for path in checkpoints(tmp_path):
+        path.write_bytes(b"")
+    with pytest.raises(
+        UserError, match=r"nor can any other there; expected a checkpoint\. Put one"
+    ):
         load_last_checkpoint(tmp_path)
+    assert older.exists()
 
 
-def test_random_state_comes_back() -> None:
-    state = random_state()
-    first = torch.rand(3)
-    set_random_state(state)
-    assert torch.equal(torch.rand(3), first)
+def test_a_run_goes_back_to_exactly_where_it_was() -> None:
+    torch.manual_seed(3)
+    network = torch.nn.Linear(4, 2)
+    run = RunState(network, torch.optim.Adam(network.parameters()))
+
+    def learn() -> torch.Tensor:
+        run.optimizer.zero_grad()
+        network(torch.rand(5, 4)).sum().backward()
+        run.optimizer.step()
+        run.step += 1
+        return network.weight.detach().clone()
+
+    learn()
+    state = copy.deepcopy(run.state_dict())
+    first = learn()
+    run.load_state_dict(state)
+    assert (run.step, run.draw) == (1, 0)
+    assert torch.equal(learn(), first)
 
 
 def test_resuming_cuts_the_records_after_the_checkpoint(tmp_path: Path) -> None:
-    with RunLog(tmp_path, 0) as log:
+    with RunLog(tmp_path, None, "name: x\n") as log:
         for step in (1, 2, 3):
             log.metrics(step, {"total_loss": step}, {"learning_rate": 0.1})
         assert log.note_skipped({"a.jpg": "empty"})
         assert not log.note_skipped({"a.jpg": "empty"})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "tot')  # killed while writing
-    with RunLog(tmp_path, 2) as log:
+    with RunLog(tmp_path, 2, "name: x\n") as log:
         log.metrics(3, {"total_loss": 30}, {})
         assert not log.note_skipped({"a.jpg": "empty"})
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
