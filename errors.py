@@ -18,10 +18,10 @@ class UserError(Exception):
 
 
 class Stopped(Exception):
-    """A signal ended the work, and what was done is kept. The text says how to go on."""
+    """A signal ended the work; what was done is kept, and the user told so."""
 
-    def __init__(self, number: int, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
         self.number = number
 
 
@@ -50,7 +50,6 @@ def run_program(main: Callable[[], int]) -> NoReturn:
         )
         sys.exit(EXIT_USER_ERROR)
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
         sys.exit(EXIT_SIGNAL + stopped.number)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -220,11 +220,9 @@ def train(config: Config, out: Path, resume: bool, processes: Processes) -> None
             if run.step % config.train.save_every_steps == 0 or is_last or stop_number:
                 save()
             if stop_number and not is_last:
-                raise Stopped(
-                    stop_number,
-                    f"stopped by {signal.Signals(stop_number).name} after step {run.step} of "
-                    f"{max_steps}, and saved: go on with --resume",
-                )
+                name = signal.Signals(stop_number).name
+                tell(f"stopped by {name} after step {run.step}, and saved: go on with --resume")
+                raise Stopped(stop_number)
     if is_first:
         print(f"{out / f'style{SUFFIX}'}: {max_steps} steps in {run.elapsed_s / 60:.1f} min")
 
