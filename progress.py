@@ -17,6 +17,7 @@ def progress_bar(total: int, unit: str, initial: int = 0, shown: bool = True) ->
     return tqdm(
         total=total,
         unit=unit,
+        unit_scale=unit == "B",
         initial=initial,
         mininterval=interval_s,
         dynamic_ncols=True,

@@ -28,7 +28,8 @@ HOMES = {
     "torch.utils.tensorboard": {"training/run_log.py"},
     "matplotlib": {"baselines/report.py"},
     "tqdm": {"progress.py"},
-    "argparse": {f"{program}.py" for program in PROGRAMS},
+    "argparse": {f"{program}.py" for program in PROGRAMS} | {"data/coco.py"},
+    "pypdl": {"data/coco.py"},
 }
 FILES = (
     sorted(path.relative_to(ROOT) for folder in MAY_IMPORT for path in (ROOT / folder).glob("*.py"))
