@@ -20,7 +20,8 @@ import torch
 
 from configs.build import build_network, build_objective
 from configs.schema import Config, TrainConfig, load_config
-from data.photos import Batch, PhotoCrops, Photos, batches
+from data.photo_cache import PhotoCache
+from data.photos import Batch, PhotoCrops, Photos, PreparedPhotos, batches
 from errors import Stopped, UserError, run_program
 from models.style_file import SUFFIX, StyleInfo, save_style
 from progress import progress_bar
@@ -34,6 +35,7 @@ FREE_TO_CHANGE = (
     "train.max_steps",
     "train.save_every_steps",
     "data.num_workers",
+    "data.cache",
     "log",
 )
 """What a resumed run may change and still be the same run."""
@@ -93,6 +95,13 @@ def train(config: Config, out: Path, resume: bool, processes: Processes) -> None
     # the photos to train on, those to score on, and the objective
     photos = Photos(Path(config.data.root))
     names, heldout = open_heldout(photos, config.data, device)
+    shorter_px = round(config.data.size_px * config.data.max_zoom)
+    prepared = PreparedPhotos(photos, shorter_px)
+    if config.data.cache:
+        prepared = cache = PhotoCache(photos, shorter_px, Path(config.data.cache))
+        if is_first:
+            cache.build(config.data.num_workers)
+        processes.wait()
     style_image = Path(config.style.image)
     objective = build_objective(config.loss, style_image, config.style.size_px, device)
 
@@ -114,9 +123,8 @@ def train(config: Config, out: Path, resume: bool, processes: Processes) -> None
         run.load_state_dict(checkpoint)
 
     def draw_batches() -> Iterator[Batch]:
-        data, seed = config.data, config.train.seed
-        crops = PhotoCrops(photos, names, data.size_px, seed, data.max_zoom, run.draw)
-        where = (run.step, max_steps, data.num_workers, processes.rank, processes.count)
+        crops = PhotoCrops(prepared, names, config.data.size_px, config.train.seed, run.draw)
+        where = (run.step, max_steps, config.data.num_workers, processes.rank, processes.count)
         return batches(crops, batch_size, *where)
 
     with (
@@ -158,7 +166,7 @@ def train(config: Config, out: Path, resume: bool, processes: Processes) -> None
                 group["lr"] = group["rate"] * learning_rate(config.train, run.step)
 
             # paint the photos, score the paintings, and see what each weight did to the score
-            images = batch.images.to(device, memory_format=torch.channels_last)  # B × 3 × H × W
+            images = batch.images(device)  # B × 3 × H × W
             terms = objective(painter(images), objective.content_features(images))
             optimizer.zero_grad()
             terms.total_loss.backward()

@@ -113,6 +113,8 @@ class DataConfig:
     """Before cropping, the shorter side becomes size_px times a random factor from 1 to this."""
     num_workers: int = 1
     """Processes that decode photos; 0: none but the training one. The photos are the same."""
+    cache: str = ""
+    """A folder that keeps the photos decoded, for training many styles; empty: none."""
     heldout_root: str = ""
     """Photos for the held-out objective; empty: some of root's, which are then not trained on."""
     num_heldout: int = 10

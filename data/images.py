@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image, ImageCms, ImageDraw, ImageFile, ImageOps, UnidentifiedImageError
 from torch import Tensor
@@ -26,6 +27,10 @@ JPEG_QUALITY = 95
 MAX_PIXELS = 500_000_000
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns; `_open` refuses above ours
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "MPO")
+
+
+Pixels = npt.NDArray[np.uint8]
+"""H × W × 3, 0…255: decoded photos on their way to a crop."""
 
 
 class ImageError(UserError):
@@ -164,6 +169,17 @@ def resize(
     """Return the image `factor` times as large, antialiased, each side at least 1 px."""
     width, height = (max(1, round(side * factor)) for side in image.size)
     return image if image.size == (width, height) else image.resize((width, height), resample)
+
+
+def resized_square(pixels: Pixels, side_px: int) -> Pixels:
+    """Return square pixels resized to `side_px` × `side_px` × 3, antialiased."""
+    image = Image.fromarray(pixels).resize((side_px, side_px), Image.Resampling.BICUBIC)
+    return np.array(image)
+
+
+def unit_range(pixels: Tensor) -> Tensor:
+    """Return uint8 values of any shape as float32 in [0, 1]."""
+    return pixels.to(torch.float32) / 255
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from data.images import SUFFIXES, ImageError, open_rgb, resize, to_tensor
+from data.images import SUFFIXES, ImageError, Pixels, open_rgb, resize, resized_square, unit_range
 from errors import UserError
 
 MAX_DRAWS = 100
@@ -80,6 +80,21 @@ class Photos:
         ) as error:
             raise ImageError(f"{name}: cannot be read ({error}).") from error
 
+    def fingerprint(self) -> list[tuple[str, int, int]]:
+        """Return each photo's name, size in bytes, and time of change (in a .zip: checksum)."""
+        if self.root.suffix.lower() == ".zip" and not self.root.is_dir():
+            entries = (self._archive().getinfo(name) for name in self.names)
+            return [(entry.filename, entry.file_size, entry.CRC) for entry in entries]
+        folder = self.root if self.root.is_dir() else self.root.parent
+        found = []
+        for name in self.names:
+            try:
+                state = (folder / name).stat()
+                found.append((name, state.st_size, state.st_mtime_ns))
+            except OSError:
+                found.append((name, -1, 0))
+        return found
+
     def _archive(self) -> zipfile.ZipFile:
         # A worker must not share its parent's file position.
         if self._zip is None or self._zip_pid != os.getpid():
@@ -102,12 +117,26 @@ def _is_photo(path: Path | PurePosixPath) -> bool:
     return path.suffix.lower() in SUFFIXES and not hidden
 
 
+class PreparedPhotos:
+    """Photos made small once they are read: what crops are cut from."""
+
+    def __init__(self, photos: Photos, shorter_px: int) -> None:
+        """Make each photo's shorter side `shorter_px`; smaller photos are scaled up."""
+        self.photos = photos
+        self.shorter_px = shorter_px
+
+    def read(self, name: str) -> Pixels:
+        """Return a photo, H × W × 3 uint8. Raises ImageError where it cannot be read."""
+        image = open_rgb(self.photos.read(name), name, self.shorter_px)
+        return np.asarray(resize(image, self.shorter_px / min(image.size)))
+
+
 @dataclass(frozen=True)
 class Crop:
     """One training crop and how it came about."""
 
     image: Tensor | None
-    """3 × H × W in [0, 1]; None where `MAX_DRAWS` photos in a row were unreadable."""
+    """H × W × 3 uint8; None where `MAX_DRAWS` photos in a row were unreadable."""
     name: str
     skipped: dict[str, str]
     """Unreadable photos drawn before this one: name and reason."""
@@ -117,10 +146,14 @@ class Crop:
 class Batch:
     """The photos of one training step."""
 
-    images: Tensor
-    """B × 3 × H × W in [0, 1]."""
+    pixels: Tensor
+    """B × H × W × 3 uint8: a quarter of the bytes to move, in the order that GPUs like best."""
     names: list[str]
     skipped: dict[str, str]
+
+    def images(self, device: torch.device | str = "cpu") -> Tensor:
+        """Return the photos as B × 3 × H × W in [0, 1] on a device, channels_last."""
+        return unit_range(self.pixels.to(device, non_blocking=True)).permute(0, 3, 1, 2)
 
 
 class PhotoCrops(Dataset[Crop]):
@@ -128,23 +161,21 @@ class PhotoCrops(Dataset[Crop]):
 
     def __init__(
         self,
-        photos: Photos,
+        prepared: PreparedPhotos,
         names: Sequence[str],
         size_px: int,
         seed: int,
-        max_zoom: float,
         draw: int = 0,
     ) -> None:
         """Crop squares of `size_px` from the photos called `names`.
 
-        A photo's shorter side is first made `size_px` times a random factor from 1 to `max_zoom`;
-        smaller photos are scaled up by it. Another `draw` is another order and other crops.
+        A crop's own side in the prepared photo is between `size_px` and the photo's shorter side:
+        a zoom of 1 to their ratio. Another `draw` is another order and other crops.
         """
-        self.photos = photos
+        self.prepared = prepared
         self.names = list(names)
         self.size_px = size_px
         self.seed = seed
-        self.max_zoom = max_zoom
         self.draw = draw
         self._epoch = -1
         self._order = np.empty(0, np.int64)
@@ -170,14 +201,13 @@ class PhotoCrops(Dataset[Crop]):
         return int(self._order[position])
 
     def _crop(self, name: str, random: np.random.Generator) -> Tensor:
-        zoom = random.uniform(1, self.max_zoom)
-        shorter_px = round(self.size_px * zoom)
-        image = open_rgb(self.photos.read(name), name, shorter_px)
-        image = resize(image, shorter_px / min(image.size))
-        left = int(random.integers(image.width - self.size_px + 1))
-        top = int(random.integers(image.height - self.size_px + 1))
-        crop = to_tensor(image.crop((left, top, left + self.size_px, top + self.size_px)))[0]
-        return crop.flip(-1) if random.random() < 0.5 else crop
+        photo = self.prepared.read(name)  # H × W × 3
+        zoom = random.uniform(1, self.prepared.shorter_px / self.size_px)
+        side = min(round(self.prepared.shorter_px / zoom), *photo.shape[:2])
+        top, left = (int(random.integers(length - side + 1)) for length in photo.shape[:2])
+        crop = resized_square(photo[top : top + side, left : left + side], self.size_px)
+        flips = random.random() < 0.5
+        return torch.from_numpy(np.ascontiguousarray(crop[:, ::-1]) if flips else crop)
 
 
 def batches(
@@ -214,9 +244,10 @@ def batches(
         images = [crop.image for crop in batch if crop.image is not None]
         if len(images) < len(batch):
             name, reason = next(iter(skipped.items()))
+            root = crops.prepared.photos.root
             raise UserError(
-                f"data.root: {crops.photos.root}: {MAX_DRAWS} photos in a row are unreadable, "
-                f"{name} for one ({reason}); expected photos. Check the folder."
+                f"data.root: {root}: {MAX_DRAWS} photos in a row are unreadable, {name} for one "
+                f"({reason}); expected photos. Check the folder."
             )
         yield Batch(torch.stack(images), [crop.name for crop in batch], skipped)
 

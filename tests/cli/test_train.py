@@ -144,7 +144,7 @@ def test_one_broken_step_is_undone_and_the_run_goes_on(
     def broken_once(crops: PhotoCrops, index: int) -> Crop:
         crop = read(crops, index)
         if index == 9 and crops.draw == 0:  # the second photo of step 5
-            crop = dataclasses.replace(crop, image=torch.full_like(crop.image, torch.nan))
+            crop = dataclasses.replace(crop, image=crop.image * torch.nan)
         return crop
 
     monkeypatch.setattr(PhotoCrops, "__getitem__", broken_once)
@@ -268,9 +268,29 @@ def test_a_full_disk_is_one_line_and_costs_nothing(
     assert_resumes_to(tmp_path, undisturbed)
 
 
+def test_several_styles_in_one_command_over_one_cache(run: Run, tmp_path: Path) -> None:
+    configs = []
+    for style in ("woodcut", "stained_glass"):
+        configs.append(tmp_path / f"{style}.yaml")
+        configs[-1].write_text(f"style:\n  image: {STYLES}/{style}.jpg\n")
+    tiny = [argument for argument in TINY if not argument.startswith("style.image")]
+    steps = ("train.max_steps=2", f"data.cache={tmp_path}/cache", "data.num_heldout=0")
+    done = run("train.py", *configs, *tiny, *steps, "--out", tmp_path / "runs")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("2 steps in") == 2
+    assert done.stderr.count("data.cache: decoding 6 photos once") == 1
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    weights = [load_file(tmp_path / f"runs/{path.stem}/style.safetensors") for path in configs]
+    assert any(not torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    twice = run("train.py", configs[0], configs[0], *tiny, "--out", tmp_path / "other")
+    assert twice.returncode == 2
+    assert "names woodcut, woodcut; expected a different one in each config" in twice.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["train.seed=1"], "no config; expected a YAML file. The ready ones are in configs/."),
         (["configs/none.yaml"], "configs/none.yaml: No such file or directory; expected a YAML"),
         ([CONFIG], "data.root: empty; set it with data.root="),
         ([CONFIG, *TINY, "train.maxsteps=3"], "unknown key; did you mean train.max_steps?"),
