@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: setup demo test check bench
+.PHONY: setup demo test check bench gpu-report
 
 setup: .venv/ready  ## the environment, with all that the programs and the tests need
 
@@ -37,3 +37,6 @@ bench: setup  ## a training step, and the baseline's objective by iteration
 	$(BIN)/python -m benchmarks.train_step
 	$(BIN)/python -m benchmarks.baseline --photos assets/photos \
 		--style-image assets/styles/night_wind.jpg --num-photos 2 --iterations 100
+
+gpu-report: setup  ## the figures of a GPU machine, in gpu_report/report.md: PHOTOS=DIR
+	$(BIN)/python -m benchmarks.gpu_report --photos $(or $(PHOTOS),assets/photos) $(FLAGS)

@@ -17,15 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from configs.build import build_network, build_objective
 from configs.schema import Config, TrainConfig, load_config
 from data.photo_cache import PhotoCache
 from data.photos import Batch, PhotoCrops, Photos, PreparedPhotos, batches
 from errors import Stopped, UserError, run_program
+from losses.perceptual import LossTerms
+from models.device import has_fast_bf16
 from models.style_file import SUFFIX, StyleInfo, save_style
 from progress import progress_bar
 from training.checkpoints import RunState, checkpoints, load_last_checkpoint, save_checkpoint
+from training.compiling import compiled
 from training.heldout import open_heldout
 from training.processes import Processes
 from training.run_log import RunLog
@@ -51,6 +55,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, help="a run's folder (several: theirs are inside it)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile: for long runs")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--print-config", action="store_true", help="print the config and stop")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -76,11 +81,13 @@ def main() -> int:
             out = args.out or Path("runs") / config.name
             if args.out and len(configs) > 1:
                 out = args.out / config.name
-            train(config, out, args.resume, processes)
+            train(config, out, args.resume, processes, args.compile)
     return 0
 
 
-def train(config: Config, out: Path, resume: bool, processes: Processes) -> None:
+def train(
+    config: Config, out: Path, resume: bool, processes: Processes, compiles: bool = False
+) -> None:
     """Train the style of `config`, with everything that is kept of it in the folder `out`."""
     max_steps, batch_size = config.train.max_steps, config.train.batch_size
     device, is_first = processes.device, processes.is_first
@@ -116,11 +123,22 @@ def train(config: Config, out: Path, resume: bool, processes: Processes) -> None
         [
             {"params": [p for layer in hidden for p in layer.parameters()], "rate": 1.0},
             {"params": list(output.parameters()), "rate": config.train.output_rate},
-        ]
+        ],
+        fused=device.type == "cuda",
     )
+    precision = config.train.precision
+    in_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=in_bf16)
     run = RunState(network, optimizer)
     if checkpoint:
         run.load_state_dict(checkpoint)
+
+    def score(images: Tensor) -> LossTerms:
+        terms: LossTerms = objective(painter(images), objective.content_features(images))
+        return terms
+
+    if compiles:
+        score = compiled(score)
 
     def draw_batches() -> Iterator[Batch]:
         crops = PhotoCrops(prepared, names, config.data.size_px, config.train.seed, run.draw)
@@ -167,9 +185,10 @@ def train(config: Config, out: Path, resume: bool, processes: Processes) -> None
 
             # paint the photos, score the paintings, and see what each weight did to the score
             images = batch.images(device)  # B × 3 × H × W
-            terms = objective(painter(images), objective.content_features(images))
+            with autocast:
+                terms = score(images)
             optimizer.zero_grad()
-            terms.total_loss.backward()
+            torch.autograd.backward(terms.total_loss)
 
             # what one process met concerns all
             broken = terms.first_nonfinite() or nonfinite_gradient(network)

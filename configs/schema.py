@@ -23,6 +23,7 @@ from models.transformer_net import MIN_SIZE_PX, NORMS, PADDINGS, UPSAMPLES
 from models.vgg import NETWORKS, NORMALIZATIONS, POOLINGS, layer_names
 
 LR_SCHEDULES = ("constant", "cosine")
+PRECISIONS = ("auto", "fp32", "bf16")
 INITS = ("noise", "content")
 
 
@@ -137,6 +138,8 @@ class TrainConfig:
     """constant | cosine (falls to zero at max_steps)."""
     warmup_steps: int = 0
     """Over so many steps the learning rate rises linearly."""
+    precision: str = "auto"
+    """auto (bf16 where the device is fast at it) | fp32 | bf16 (sums and weights stay float32)."""
     seed: int = 0
     """Of the network's start and of the photos' order, crops and flips."""
     save_every_steps: int = 1000
@@ -207,6 +210,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "loss.content_distance": CONTENT_DISTANCES,
     "loss.style_distance": STYLE_DISTANCES,
     "train.lr_schedule": LR_SCHEDULES,
+    "train.precision": PRECISIONS,
     "optimize.init": INITS,
 }
 MINIMA: dict[str, float] = {

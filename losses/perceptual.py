@@ -104,9 +104,23 @@ class PerceptualLoss(nn.Module):
             return self.loss_network(content, self.content_layers)
 
     def forward(self, stylized: Tensor, content_features: Features) -> LossTerms:
-        """Return the objective of B × 3 × H × W images in [0, 1], mean over the batch."""
+        """Return the objective of B × 3 × H × W images in [0, 1], mean over the batch.
+
+        Under autocast the loss network runs in its precision; what is summed from its features, in
+        float32.
+        """
         layers = list(dict.fromkeys((*self.content_layers, *self.style_layers)))
         features = self.loss_network(stylized, layers) if layers else {}
+        with torch.autocast(stylized.device.type, enabled=False):
+            return self._compare(
+                _at_least_float32(stylized),
+                {name: _at_least_float32(value) for name, value in features.items()},
+                {name: _at_least_float32(value) for name, value in content_features.items()},
+            )
+
+    def _compare(
+        self, stylized: Tensor, features: Features, content_features: Features
+    ) -> LossTerms:
         zero = stylized.new_zeros(())
         by_layer: dict[str, Tensor] = {}
         content, style = zero, zero
@@ -127,3 +141,7 @@ class PerceptualLoss(nn.Module):
         tv = tv_loss(stylized)
         total = self.content_weight * content + self.style_weight * style + self.tv_weight * tv
         return LossTerms(total, content, style, tv, by_layer)
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -31,3 +31,14 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError(f"--device {name}: no MPS here; expected {DEVICES}. Use auto.")
     return device
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Return whether the device multiplies bf16 faster than float32 (not merely somehow)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        # torch 2.10 and later tell
+        capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+        return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
+    return False

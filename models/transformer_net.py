@@ -72,6 +72,7 @@ class TransformerNet(nn.Module):
         start = self.start_px
         x = reflect_pad(images, start, start + -width % STRIDE, start, start + -height % STRIDE)
         x = self.layers(2 * x - 1)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))  # near 1 bf16 has steps of 1/256
         return (0.5 * (torch.tanh(x) + 1))[..., :height, :width]
 
 

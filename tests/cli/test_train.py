@@ -162,11 +162,11 @@ def test_one_broken_step_is_undone_and_the_run_goes_on(
     assert counts == {7}
 
 
-STEPS = ("train.max_steps=40", "train.save_every_steps=3", "log.log_every_steps=1")
+STEPS = ("train.max_steps=24", "train.save_every_steps=3", "log.log_every_steps=1")
 
 
 def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start train.py for 40 small steps, as a terminal does."""
+    """Start train.py for 24 small steps, as a terminal does."""
     command = [sys.executable, "train.py", CONFIG, *TINY, *STEPS, "--out", str(out), *arguments]
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
@@ -182,7 +182,7 @@ def wait_for(process: subprocess.Popen[str], out: Path, step: int) -> None:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
-    """The weights of the 40 steps when nobody disturbs them."""
+    """The weights of the 24 steps when nobody disturbs them."""
     out = tmp_path_factory.mktemp("undisturbed")
     _, said = (process := start(out)).communicate()
     assert process.returncode == 0, said
@@ -195,7 +195,7 @@ def assert_resumes_to(out: Path, expected: dict[str, torch.Tensor]) -> str:
     assert process.returncode == 0, said
     weights = load_file(out / "style.safetensors")
     assert all(torch.equal(weights[key], expected[key]) for key in expected)
-    assert [line["step"] for line in lines(out / "metrics.jsonl")] == list(range(1, 41))
+    assert [line["step"] for line in lines(out / "metrics.jsonl")] == list(range(1, 25))
     return said
 
 
@@ -229,7 +229,7 @@ def test_killed_at_any_moment_a_run_resumes_to_identical_weights(
             len(lines(tmp_path / "metrics.jsonl")) if (tmp_path / "metrics.jsonl").exists() else 0
         )
         if random.random() < 0.8:  # else while it starts
-            wait_for(process, tmp_path, min(38, reached - 3 + int(random.integers(1, 6))))
+            wait_for(process, tmp_path, min(22, reached - 3 + int(random.integers(1, 6))))
         time.sleep(random.uniform(0, 0.3))
         process.kill()
         process.communicate()
@@ -266,6 +266,33 @@ def test_a_full_disk_is_one_line_and_costs_nothing(
     assert "Traceback" not in said
     assert not list((tmp_path / "checkpoints").glob("*.tmp"))
     assert_resumes_to(tmp_path, undisturbed)
+
+
+def test_bf16_follows_float32(run: Run, tmp_path: Path) -> None:
+    steps = ("train.max_steps=4", "log.log_every_steps=1", "data.num_heldout=0", "data.size_px=32")
+    found = {}
+    for precision in ("fp32", "bf16"):
+        out = tmp_path / precision
+        done = run("train.py", CONFIG, *TINY, *steps, f"train.precision={precision}", "--out", out)
+        assert done.returncode == 0, done.stderr
+        found[precision] = [line["total_loss"] for line in lines(out / "metrics.jsonl")]
+        weights = torch.load(checkpoints(out / "checkpoints")[-1], weights_only=True)["network"]
+        assert all(value.dtype == torch.float32 for value in weights.values())
+    assert found["bf16"] != found["fp32"]
+    assert found["bf16"] == pytest.approx(found["fp32"], rel=0.01)
+
+
+@pytest.mark.slow
+def test_a_compiled_step_learns_the_same(run: Run, tmp_path: Path) -> None:
+    steps = ("train.max_steps=4", "log.log_every_steps=1", "data.num_heldout=0")
+    found = []
+    for flags in ((), ("--compile",)):
+        out = tmp_path / f"run{len(flags)}"
+        done = run("train.py", CONFIG, *TINY, *steps, *flags, "--out", out)
+        assert done.returncode == 0, done.stderr
+        assert "not possible" not in done.stderr
+        found.append([line["total_loss"] for line in lines(out / "metrics.jsonl")])
+    assert found[1] == pytest.approx(found[0], rel=1e-3)
 
 
 def test_several_styles_in_one_command_over_one_cache(run: Run, tmp_path: Path) -> None:

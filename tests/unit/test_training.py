@@ -11,6 +11,7 @@ import torch
 
 from errors import UserError
 from training.checkpoints import RunState, checkpoints, load_last_checkpoint, save_checkpoint
+from training.compiling import compiled
 from training.heldout import split_names
 from training.run_log import RunLog
 
@@ -90,3 +91,20 @@ def test_heldout_photos_are_not_trained_on() -> None:
     assert sorted(training + heldout) == names
     assert split_names(names[:9], 10) == (names[:9], [])
     assert len(split_names(names[:40], 10)[1]) == 4
+
+
+def test_without_a_compiler_a_function_runs_as_it_is_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def function(x: torch.Tensor) -> torch.Tensor:
+        return (x.sin() * 3).cumsum(0)
+
+    x = torch.rand(70, 3)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/no/compiler",))
+    faster = compiled(function)
+    for _ in range(2):
+        assert torch.equal(faster(x), function(x))
+    said = capsys.readouterr().err
+    assert said.count("--compile: not possible here (") == 1
+    assert "); going on without" in said

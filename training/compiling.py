@@ -1,0 +1,32 @@
+"""torch.compile where it works, and one line of notice where it does not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Return `function` compiled at its first call, or as it is where no compiler is."""
+    chosen: Callable[..., Any] = torch.compile(function)
+    tried = False
+
+    def call(*arguments: Any) -> Any:
+        nonlocal chosen, tried
+        if tried:
+            return chosen(*arguments)
+        tried = True
+        try:
+            return chosen(*arguments)
+        except torch._dynamo.exc.TorchDynamoException as error:  # a missing compiler, most often
+            reason = str(error).strip().splitlines()[0]
+            print(f"--compile: not possible here ({reason}); going on without", file=sys.stderr)
+            chosen = function
+            return function(*arguments)
+
+    return call  # type: ignore[return-value]
