@@ -112,7 +112,7 @@ def test_a_lost_process_ends_the_others_with_a_line_and_a_signal_stops_all(
     children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
     assert len(children) == 2
     os.kill(int(children[1]) if number == signal.SIGKILL else parent.pid, number)
-    _, said = parent.communicate(timeout=60)
+    _, said = parent.communicate(timeout=120)
     assert parent.returncode != 0
     if number == signal.SIGKILL:
         assert "process 0 of 2: lost another one (" in said

@@ -168,7 +168,14 @@ STEPS = ("train.max_steps=24", "train.save_every_steps=3", "log.log_every_steps=
 def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start train.py for 24 small steps, as a terminal does."""
     command = [sys.executable, "train.py", CONFIG, *TINY, *STEPS, "--out", str(out), *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        # what runs behind nohup ignores SIGINT, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait_for(process: subprocess.Popen[str], out: Path, step: int) -> None:
