@@ -141,9 +141,12 @@ def train(
         score = compiled(score)
 
     def draw_batches() -> Iterator[Batch]:
-        crops = PhotoCrops(prepared, names, config.data.size_px, config.train.seed, run.draw)
-        where = (run.step, max_steps, config.data.num_workers, processes.rank, processes.count)
-        return batches(crops, batch_size, *where)
+        size_px, num_workers = config.data.size_px, config.data.num_workers
+        small_steps = round(config.train.small_share * max_steps)
+        for part, first, last in ((2, 0, small_steps), (1, small_steps, max_steps)):
+            crops = PhotoCrops(prepared, names, size_px, config.train.seed, run.draw, part)
+            where = (max(first, run.step), last, num_workers, processes.rank, processes.count)
+            yield from batches(crops, batch_size, *where)
 
     with (
         StopSignals() as stop,

@@ -136,6 +136,8 @@ class TrainConfig:
     """Share of the learning rate for the last layer, which no normalisation follows."""
     lr_schedule: str = "constant"
     """constant | cosine (falls to zero at max_steps)."""
+    small_share: float = 0.0
+    """Share of the steps, the first, whose crops have half the side: a quarter of the work."""
     warmup_steps: int = 0
     """Over so many steps the learning rate rises linearly."""
     precision: str = "auto"
@@ -228,6 +230,7 @@ MINIMA: dict[str, float] = {
     "train.batch_size": 1,
     "train.learning_rate": 0,
     "train.output_rate": 0,
+    "train.small_share": 0,
     "train.warmup_steps": 0,
     "train.seed": 0,
     "train.save_every_steps": 1,
@@ -416,6 +419,13 @@ def _check(config: Config, required: Iterable[str]) -> list[str]:
             problems.append(f"{key}: {value}; expected at least {minimum:g}")
     if config.optimize.noise_ratio > 1:
         problems.append(f"optimize.noise_ratio: {config.optimize.noise_ratio}; expected 0 to 1")
+    if config.train.small_share > 1:
+        problems.append(f"train.small_share: {config.train.small_share}; expected 0 to 1")
+    if config.train.small_share > 0 and config.data.size_px < 2 * MIN_SIZE_PX:
+        problems.append(
+            f"data.size_px: {config.data.size_px}; expected at least {2 * MIN_SIZE_PX} with "
+            "train.small_share"
+        )
     loss = config.loss
     if loss.network in NETWORKS:
         names = layer_names(loss.network)

@@ -166,17 +166,20 @@ class PhotoCrops(Dataset[Crop]):
         size_px: int,
         seed: int,
         draw: int = 0,
+        part: int = 1,
     ) -> None:
         """Crop squares of `size_px` from the photos called `names`.
 
         A crop's own side in the prepared photo is between `size_px` and the photo's shorter side:
-        a zoom of 1 to their ratio. Another `draw` is another order and other crops.
+        a zoom of 1 to their ratio. Another `draw` is another order and other crops. With a `part`
+        both sides are so many times smaller: less of a photo, at the same scale.
         """
         self.prepared = prepared
         self.names = list(names)
         self.size_px = size_px
         self.seed = seed
         self.draw = draw
+        self.part = part
         self._epoch = -1
         self._order = np.empty(0, np.int64)
 
@@ -203,9 +206,10 @@ class PhotoCrops(Dataset[Crop]):
     def _crop(self, name: str, random: np.random.Generator) -> Tensor:
         photo = self.prepared.read(name)  # H × W × 3
         zoom = random.uniform(1, self.prepared.shorter_px / self.size_px)
-        side = min(round(self.prepared.shorter_px / zoom), *photo.shape[:2])
+        side = min(round(self.prepared.shorter_px / zoom / self.part), *photo.shape[:2])
         top, left = (int(random.integers(length - side + 1)) for length in photo.shape[:2])
-        crop = resized_square(photo[top : top + side, left : left + side], self.size_px)
+        window = photo[top : top + side, left : left + side]
+        crop = resized_square(window, self.size_px // self.part)
         flips = random.random() < 0.5
         return torch.from_numpy(np.ascontiguousarray(crop[:, ::-1]) if flips else crop)
 

@@ -162,7 +162,12 @@ def test_one_broken_step_is_undone_and_the_run_goes_on(
     assert counts == {7}
 
 
-STEPS = ("train.max_steps=24", "train.save_every_steps=3", "log.log_every_steps=1")
+STEPS = (
+    "train.max_steps=24",
+    "train.save_every_steps=3",
+    "train.small_share=0.5",
+    "log.log_every_steps=1",
+)
 
 
 def start(out: Path, *arguments: str) -> subprocess.Popen[str]:

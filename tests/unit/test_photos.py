@@ -110,6 +110,20 @@ def test_crops_differ_in_place_and_flip_and_small_photos_are_scaled_up(tmp_path:
     assert len(means) > 5
 
 
+def test_a_part_shows_less_of_a_photo_at_the_same_scale(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    Image.linear_gradient("L").resize((64, 64)).save(tmp_path / "p/ramp.png")
+    photos = Photos(tmp_path / "p")
+    spans = []
+    for part in (1, 2):
+        crops = PhotoCrops(PreparedPhotos(photos, 64), photos.names, 64, seed=0, part=part)
+        crop = crops[0].image
+        assert crop is not None
+        assert crop.shape == (64 // part, 64 // part, 3)
+        spans.append(int(crop[-1].max()) - int(crop[0].min()))
+    assert spans[1] == pytest.approx(spans[0] / 2, rel=0.05)
+
+
 def test_orientation_is_applied(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     image = Image.new("L", (64, 64), 0)
