@@ -9,6 +9,8 @@ flat grey photo, which has to be flat too.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -45,28 +47,44 @@ def peak(spectrum: Tensor, row: int, column: int) -> float:
     return float(spectrum[row, column] / torch.stack(near).median())
 
 
+@dataclass(frozen=True)
+class Grid:
+    """How much of a grid a style paints."""
+
+    flat: float
+    """Spread of the painting of a flat grey photo, in [0, 1]."""
+    half: float
+    """Largest peak at 1/2 of the sampling rate, over the power around it."""
+    quarter: float
+    """Largest peak at 1/4."""
+
+
+def grid_of(stylizer: Stylizer, photos: Sequence[Tensor]) -> Grid:
+    """Return the grid that a style paints on 1 × 3 × H × W photos in [0, 1], and on flat grey."""
+    flat = stylizer(torch.full((1, 3, 128, 128), 0.5))
+    spectra = [power(stylizer(photo)) for photo in photos]
+    spectrum = torch.stack([s / s.sum() for s in spectra]).mean(0)
+
+    def largest(bin_: int) -> float:
+        return max(peak(spectrum, *at) for at in ((bin_, 0), (0, bin_), (bin_, bin_)))
+
+    spread = float((flat.amax((2, 3)) - flat.amin((2, 3))).max())
+    return Grid(spread, largest(TILE_PX // 2), largest(TILE_PX // 4))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="The grid that styles paint.")
     parser.add_argument("styles", nargs="+", help="names or files")
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--num-photos", type=int, default=6)
     args = parser.parse_args()
-    half, quarter = TILE_PX // 2, TILE_PX // 4
+    names = Photos(args.photos).names[: args.num_photos]
+    photos = [read_rgb(args.photos / name) for name in names]
     print(f"{'style':40} {'flat':>8} {'peak at 1/2':>12} {'peak at 1/4':>12}")
     for style in args.styles:
-        stylizer = Stylizer(style, "cpu")
-        flat = stylizer(torch.full((1, 3, 128, 128), 0.5))
-        spectra = [
-            power(stylizer(read_rgb(args.photos / name)))
-            for name in Photos(args.photos).names[: args.num_photos]
-        ]
-        spectrum = torch.stack([s / s.sum() for s in spectra]).mean(0)
-        halves = max(peak(spectrum, *at) for at in ((half, 0), (0, half), (half, half)))
-        quarters = max(
-            peak(spectrum, *at) for at in ((quarter, 0), (0, quarter), (quarter, quarter))
-        )
-        spread = float((flat.amax((2, 3)) - flat.amin((2, 3))).max())
-        print(f"{style[-40:]:40} {spread:8.4f} {halves:12.2f} {quarters:12.2f}", flush=True)
+        grid = grid_of(Stylizer(style, "cpu"), photos)
+        name = style[-40:]
+        print(f"{name:40} {grid.flat:8.4f} {grid.half:12.2f} {grid.quarter:12.2f}", flush=True)
     return 0
 
 
