@@ -31,11 +31,11 @@ class LossTerms:
     def floats(self) -> dict[str, float]:
         """Return the four terms as numbers, under the names they have in every file we write."""
         names = ("total_loss", "content_loss", "style_loss", "tv_loss")
-        return {name: float(getattr(self, name).detach()) for name in names}
+        return _numbers({name: getattr(self, name) for name in names})
 
     def layer_floats(self) -> dict[str, float]:
         """Return `by_layer` as numbers."""
-        return {name: float(value.detach()) for name, value in self.by_layer.items()}
+        return _numbers(self.by_layer)
 
     def first_nonfinite(self) -> str | None:
         """Return the name of the first term that is inf or NaN, or None."""
@@ -145,3 +145,11 @@ class PerceptualLoss(nn.Module):
 
 def _at_least_float32(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return scalars as numbers: all of them in one transfer from the device."""
+    if not values:
+        return {}
+    numbers: list[float] = torch.stack([value.detach() for value in values.values()]).tolist()
+    return dict(zip(values, numbers, strict=True))
