@@ -29,15 +29,14 @@ class Archive:
     """A split's .zip."""
 
     md5: str
-    num_photos: int
     gb: float
 
 
 SPLITS = {
-    "train2017": Archive("cced6f7f71b7629ddf16f17bbcfab6b2", 118_287, 19.3),
-    "val2017": Archive("442b8da7639aecaf257c1dceb8ba8c80", 5_000, 0.8),
-    "train2014": Archive("0da8c0bd3d6becc4dcb32757491aca88", 82_783, 13.5),
-    "val2014": Archive("a3d79f5ed8d289b7a7554ce06a5782b3", 40_504, 6.6),
+    "train2017": Archive("cced6f7f71b7629ddf16f17bbcfab6b2", 19.3),
+    "val2017": Archive("442b8da7639aecaf257c1dceb8ba8c80", 0.8),
+    "train2014": Archive("0da8c0bd3d6becc4dcb32757491aca88", 13.5),
+    "val2014": Archive("a3d79f5ed8d289b7a7554ce06a5782b3", 6.6),
 }
 """Checksums: those that torchvision's users and other downloaders of COCO check against."""
 
