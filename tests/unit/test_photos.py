@@ -110,6 +110,24 @@ def test_crops_differ_in_place_and_flip_and_small_photos_are_scaled_up(tmp_path:
     assert len(means) > 5
 
 
+def test_another_draw_is_another_order_and_other_crops(tmp_path: Path) -> None:
+    make_photos(tmp_path / "p", 6)
+    many = Photos(tmp_path / "p")
+    draws = [PhotoCrops(PreparedPhotos(many, 48), many.names, 32, 0, draw) for draw in (0, 0, 1)]
+    orders = [[crops[i].name for i in range(6)] for crops in draws]
+    assert orders[0] == orders[1] != orders[2]
+    (tmp_path / "one").mkdir()
+    Image.linear_gradient("L").resize((64, 64)).save(tmp_path / "one/ramp.png")
+    one = Photos(tmp_path / "one")
+    draws = [PhotoCrops(PreparedPhotos(one, 64), one.names, 32, 0, draw) for draw in (0, 0, 1)]
+    images = [crops[0].image for crops in draws]
+    assert images[0] is not None
+    assert images[1] is not None
+    assert images[2] is not None
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])
+
+
 def test_a_part_shows_less_of_a_photo_at_the_same_scale(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     Image.linear_gradient("L").resize((64, 64)).save(tmp_path / "p/ramp.png")
