@@ -19,7 +19,7 @@ import yaml
 
 from errors import UserError
 from losses.functional import CONTENT_DISTANCES, GRAMS, STYLE_DISTANCES
-from models.transformer_net import MIN_SIZE_PX, NORMS, PADDINGS, UPSAMPLES
+from models.layout import MIN_SIZE_PX, NORMS, PADDINGS, UPSAMPLES
 from models.vgg import NETWORKS, NORMALIZATIONS, POOLINGS, layer_names
 
 LR_SCHEDULES = ("constant", "cosine")

@@ -1,4 +1,7 @@
-"""A trained style on disk: safetensors with everything about it in its metadata."""
+"""A trained style on disk: safetensors with everything about it in its metadata.
+
+Reading one takes NumPy alone; torch is imported where a network is made of it.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,28 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from safetensors.numpy import save
 
 from errors import UserError
-from models.transformer_net import TransformerNet
+from models.layout import weight_shapes
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.transformer_net import TransformerNet
 
 FORMAT = "onestroke-style"
 FORMAT_VERSION = 1
 SUFFIX = ".safetensors"
 STYLES_DIR = Path(__file__).parents[1] / "styles"
-PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
+PRECISIONS = ("float16", "float32")
+
+Array = npt.NDArray[Any]
 
 
 class StyleFileError(UserError):
@@ -56,14 +66,15 @@ def save_style(
 
     `precision` is `float16` or `float32`. Raises ValueError for weights that float16 cannot hold.
     """
-    state: dict[str, Tensor] = {}
+    state: dict[str, Array] = {}
     for name, value in network.state_dict().items():
-        value = value.detach().cpu()
-        if value.is_floating_point():
-            value = value.to(PRECISIONS[precision])
-            if not value.isfinite().all():
+        array = value.detach().cpu().numpy()
+        if np.issubdtype(array.dtype, np.floating):
+            with np.errstate(over="ignore"):  # told below
+                array = array.astype(PRECISIONS[PRECISIONS.index(precision)])
+            if not np.isfinite(array).all():
                 raise ValueError(f"{name}: not finite as {precision}")
-        state[name] = value.contiguous()
+        state[name] = np.array(array, order="C")
     metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
     metadata |= {
         key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -85,35 +96,50 @@ def read_info(path: Path) -> StyleInfo:
     return _read(path, with_weights=False)[0]
 
 
-def load_style(path: Path, device: torch.device | None = None) -> tuple[TransformerNet, StyleInfo]:
-    """Return a style's network in float32, in evaluation mode, and its description.
+def read_style(path: Path) -> tuple[StyleInfo, dict[str, Array]]:
+    """Return a style's description and its weights by name, float32 (counters integer).
 
     Nothing in the file is executed. Raises StyleFileError for a file that is missing, truncated,
     of another program, of a newer format, or whose weights do not fit or are not finite.
     """
     info, state = _read(path, with_weights=True)
     try:
-        network = TransformerNet(**info.config["model"])
+        expected = weight_shapes(**info.config["model"])
     except (KeyError, TypeError, ValueError) as error:
         raise StyleFileError(
             f"{path}: describes no network that this version knows ({error}); expected model keys "
             "of configs/schema.py. Train the style again."
         ) from error
-    expected = network.state_dict()
     for name in sorted(expected.keys() | state.keys()):
-        found = tuple(state[name].shape) if name in state else None
-        wanted = tuple(expected[name].shape) if name in expected else None
+        found = state[name].shape if name in state else None
+        wanted = expected.get(name)
         if found != wanted:
             raise StyleFileError(
                 f"{path}: weights {name} are {found or 'missing'}; expected {wanted or 'none'}. "
                 "The file is damaged: get or train it again."
             )
-        if state[name].is_floating_point() and not state[name].isfinite().all():
-            raise StyleFileError(
-                f"{path}: weights {name} hold inf or NaN; expected finite numbers. "
-                "The file is damaged: get or train it again."
-            )
-    network.load_state_dict(state)
+        if np.issubdtype(state[name].dtype, np.floating):
+            state[name] = state[name].astype(np.float32)
+            if not np.isfinite(state[name]).all():
+                raise StyleFileError(
+                    f"{path}: weights {name} hold inf or NaN; expected finite numbers. "
+                    "The file is damaged: get or train it again."
+                )
+    return info, state
+
+
+def load_style(path: Path, device: torch.device | None = None) -> tuple[TransformerNet, StyleInfo]:
+    """Return a style's network in float32, in evaluation mode, and its description.
+
+    Raises StyleFileError as `read_style` does.
+    """
+    import torch
+
+    from models.transformer_net import TransformerNet
+
+    info, state = read_style(path)
+    network = TransformerNet(**info.config["model"])
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
     network.to(memory_format=torch.channels_last).to(device or torch.device("cpu"))
     return network.eval().requires_grad_(False), info
 
@@ -141,13 +167,13 @@ def style_files() -> list[Path]:
     return sorted(STYLES_DIR.glob(f"*{SUFFIX}"))
 
 
-def _read(path: Path, with_weights: bool) -> tuple[StyleInfo, dict[str, Tensor]]:
+def _read(path: Path, with_weights: bool) -> tuple[StyleInfo, dict[str, Array]]:
     if not path.is_file():
         raise StyleFileError(
             f"{path}: no such file; expected a trained style. See stylize.py --list."
         )
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             version = _check_format(path, metadata)
             names = list(file.keys()) if with_weights else []

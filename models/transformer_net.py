@@ -9,11 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-NORMS = ("instance", "batch")
-UPSAMPLES = ("fractional3", "fractional4", "resize")
-PADDINGS = ("reflect", "reflect-start", "zero")
-MIN_SIZE_PX = 16
-STRIDE = 4  # two convolutions of stride 2: inside, a photo is four times smaller
+from models.layout import MIN_SIZE_PX, STRIDE, balancing_matrix, check_choices, grid_px
 
 
 class TransformerNet(nn.Module):
@@ -35,21 +31,14 @@ class TransformerNet(nn.Module):
     ) -> None:
         """Build the network for `width` channels at full size (2 and 4 times that further in).
 
-        Raises ValueError for a choice outside `NORMS`, `UPSAMPLES` or `PADDINGS`.
+        Raises ValueError for a choice outside those of models/layout.py.
         """
         super().__init__()
-        for value, choices in (
-            (norm, NORMS),
-            (upsample, UPSAMPLES),
-            (padding, PADDINGS),
-        ):
-            if value not in choices:
-                raise ValueError(f"{value!r}; expected one of {', '.join(choices)}")
+        check_choices(norm, upsample, padding)
         # Each unpadded block loses 2 px a side at a quarter of the size: 8 px of the photo.
         self.start_px = 8 * num_blocks if padding == "reflect-start" else 0
         border = "reflect" if padding == "reflect" else "zero"
         block_border = "none" if padding == "reflect-start" else border
-        grid_px = 1 if upsample == "fractional3" else STRIDE  # the paper's network has its grid
         self.layers = nn.Sequential(
             ConvLayer(3, width, 9, 1, norm, border),
             ConvLayer(width, 2 * width, 3, 2, norm, border),
@@ -57,7 +46,7 @@ class TransformerNet(nn.Module):
             *(ResidualBlock(4 * width, norm, block_border) for _ in range(num_blocks)),
             UpsampleLayer(4 * width, 2 * width, upsample, norm, border),
             UpsampleLayer(2 * width, width, upsample, norm, border),
-            PaddedConv(width, 3, 9, 1, border, bias=True, grid_px=grid_px),
+            PaddedConv(width, 3, 9, 1, border, bias=True, grid_px=grid_px(upsample)),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -93,7 +82,7 @@ class PaddedConv(nn.Module):
         grid_px: int = 1,
     ) -> None:
         super().__init__()
-        self.grid_px = grid_px
+        self.balance = balance_buffer(kernel, grid_px)
         self.reflect_px = kernel // 2 if border == "reflect" else 0
         zeros_px = kernel // 2 if border == "zero" else 0
         self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, zeros_px, bias=bias)
@@ -101,10 +90,12 @@ class PaddedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.reflect_px:
             x = F.pad(x, [self.reflect_px] * 4, mode="reflect")
-        if self.grid_px == 1:
-            return self.conv(x)  # type: ignore[no-any-return]
-        weight = balanced_kernel(self.conv.weight, self.grid_px)
+        weight = self.weight()
         return F.conv2d(x, weight, self.conv.bias, self.conv.stride, self.conv.padding)
+
+    def weight(self) -> Tensor:
+        """Return the kernel that it applies, C_out × C_in × K × K."""
+        return balanced_kernel(self.conv.weight, self.balance)
 
 
 class ConvLayer(nn.Sequential):
@@ -172,6 +163,7 @@ class FractionalConv(nn.Module):
             output_padding=4 - kernel,
             bias=False,
         )
+        self.balance = balance_buffer(kernel, 2 if kernel == 4 else 1)
         if kernel == 4:
             start = nn.Conv2d(channels_in, channels_out, 3, bias=False)
             with torch.no_grad():
@@ -180,26 +172,30 @@ class FractionalConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.reflect_px:
             x = F.pad(x, [self.reflect_px] * 4, mode="reflect")
-        if self.conv.kernel_size == (3, 3):
-            return self.conv(x)  # type: ignore[no-any-return]
-        weight = balanced_kernel(self.conv.weight, 2)
-        return F.conv_transpose2d(x, weight, stride=2, padding=1 + 2 * self.reflect_px)
+        padding, more = 1 + 2 * self.reflect_px, self.conv.output_padding
+        return F.conv_transpose2d(x, self.weight(), None, 2, padding, more)
+
+    def weight(self) -> Tensor:
+        """Return the kernel that it applies, C_in × C_out × K × K."""
+        return balanced_kernel(self.conv.weight, self.balance)
 
 
-def balanced_kernel(weight: Tensor, period: int) -> Tensor:
+def balance_buffer(kernel: int, period: int) -> nn.Buffer | None:
+    """Return the matrix of `balanced_kernel` as a buffer that is not saved; None for period 1."""
+    if period == 1:
+        return None
+    return nn.Buffer(torch.tensor(balancing_matrix(kernel, period)).float(), persistent=False)
+
+
+def balanced_kernel(weight: Tensor, balance: Tensor | None) -> Tensor:
     """Return a kernel that answers everything repeating every `period` px with its mean alone.
 
-    `weight` is C × C' × K × K. Its taps fall into period² phases, those that stand `period` px
-    apart, and each phase gets the same sum; the whole sum stays, and each tap of a phase changes
-    alike. In a fractional kernel of stride `period` the phases are what the output's pixels see in
-    turn: flat features then stay flat. In a convolution they meet what an input's grid repeats: the
-    grid is then averaged away.
+    `weight` is C × C' × K × K, `balance` the period's `models.layout.balancing_matrix` (None: the
+    kernel as it is). In a fractional kernel of stride `period` the phases are what the output's
+    pixels see in turn: flat features then stay flat. In a convolution they meet what an input's
+    grid repeats: the grid is then averaged away.
     """
-    taps = torch.arange(weight.shape[-1], device=weight.device) % period
-    phase = F.one_hot(taps, period).to(weight.dtype)  # K × period
-    sums = torch.einsum("ocij,ia,jb->ocab", weight, phase, phase)
-    excess = (sums - sums.mean((2, 3), keepdim=True)) / torch.outer(phase.sum(0), phase.sum(0))
-    return weight - torch.einsum("ocab,ia,jb->ocij", excess, phase, phase)
+    return weight if balance is None else (weight.flatten(2) @ balance).view_as(weight)
 
 
 def tied_kernel(weight: Tensor) -> Tensor:

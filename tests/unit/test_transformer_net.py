@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from models.layout import NORMS, PADDINGS, UPSAMPLES, weight_shapes
 from models.transformer_net import (
-    NORMS,
-    PADDINGS,
-    UPSAMPLES,
     FractionalConv,
     TransformerNet,
+    balance_buffer,
     balanced_kernel,
     normalization,
     reflect_pad,
@@ -34,6 +33,14 @@ def test_output_has_the_input_size_and_range(padding: str, upsample: str, norm: 
         assert out.shape == image.shape
         assert torch.equal(image, before)
         assert 0 <= float(out.min()) <= float(out.max()) <= 1
+
+
+@pytest.mark.parametrize("upsample", UPSAMPLES)
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_layout_has_the_networks_weights(upsample: str, norm: str) -> None:
+    network = TransformerNet(8, 3, norm, upsample)
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    assert weight_shapes(8, 3, norm, upsample) == shapes
 
 
 def test_too_small_and_unknown_choices_are_refused() -> None:
@@ -97,11 +104,11 @@ def test_only_the_kernel_of_3_prints_a_checkerboard_on_flat_features() -> None:
 
 def test_balancing_keeps_a_balanced_kernel_and_every_kernels_sum() -> None:
     kernel = tied_kernel(torch.randn(5, 3, 3, 3))
-    torch.testing.assert_close(balanced_kernel(kernel, 2), kernel)
+    torch.testing.assert_close(balanced_kernel(kernel, balance_buffer(4, 2)), kernel)
     free = torch.randn(3, 5, 9, 9)
-    balanced = balanced_kernel(free, 4)
+    balanced = balanced_kernel(free, balance_buffer(9, 4))
     torch.testing.assert_close(balanced.sum((2, 3)), free.sum((2, 3)), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(balanced_kernel(balanced, 4), balanced)
+    torch.testing.assert_close(balanced_kernel(balanced, balance_buffer(9, 4)), balanced)
 
 
 @pytest.mark.parametrize("period", [1, 2, 4])
@@ -109,7 +116,7 @@ def test_a_balanced_kernel_averages_a_grid_away(period: int) -> None:
     torch.manual_seed(0)
     kernel = torch.randn(3, 5, 9, 9)
     grid = torch.randn(1, 5, period, period).repeat(1, 1, 24 // period, 24 // period)
-    averaged = F.conv2d(grid, balanced_kernel(kernel, 4))
+    averaged = F.conv2d(grid, balanced_kernel(kernel, balance_buffer(9, 4)))
     torch.testing.assert_close(
         averaged, averaged[..., :1, :1].expand_as(averaged), rtol=1e-4, atol=1e-4
     )
