@@ -17,10 +17,13 @@ from baselines.gatys import optimize_image
 from baselines.report import Comparison, PhotoResult, write_report
 from configs.build import build_objective
 from configs.schema import INITS, config_from_dict
-from data.images import decode_rgb, picture_grid, write_image
 from data.photos import Photos
-from errors import UserError, run_program
-from inference.stylizer import Stylizer
+from data.tensors import decode_rgb, picture_grid, write_image
+from errors import run_program
+from models.device import resolve_device
+from models.layout import MIN_SIZE_PX
+from models.style_file import find_style, load_style
+from models.transformer_net import TransformerNet
 from progress import progress_bar
 
 TIMED_PASSES = 5
@@ -43,15 +46,17 @@ def parse_arguments() -> argparse.Namespace:
     for name in ("num_photos", "steps"):
         if getattr(args, name) < 1:
             parser.error(f"--{name.replace('_', '-')} {getattr(args, name)}; expected at least 1")
+    if min(args.sizes_px) < MIN_SIZE_PX:
+        parser.error(f"--sizes-px {min(args.sizes_px)}; expected at least {MIN_SIZE_PX}")
     return args
 
 
 def main() -> int:
     args = parse_arguments()
-    stylizer = Stylizer(args.style, args.device)
-    config = config_from_dict(stylizer.info.config, args.style)
+    device = resolve_device(args.device)
+    network, info = load_style(find_style(args.style), device)
+    config = config_from_dict(info.config, args.style)
     optimize = dataclasses.replace(config.optimize, init=args.init, iterations=args.steps)
-    device = stylizer.device
     objective = build_objective(config.loss, args.style_image, config.style.size_px, device)
     photos = Photos(args.photos)
     names = photos.names[: args.num_photos]
@@ -63,13 +68,10 @@ def main() -> int:
         for size_px in args.sizes_px:
             for name in names:
                 content = decode_rgb(photos.read(name), name, shorter_px=size_px, square=True)
-                try:
-                    stylized = stylizer(content)
-                except UserError as error:
-                    raise UserError(f"{name} at {size_px} px: {error}") from error
                 content = content.to(device)
                 with torch.no_grad():
-                    terms = objective(stylized.to(device), objective.content_features(content))
+                    stylized = network(content)
+                    terms = objective(stylized, objective.content_features(content))
                 baseline, baseline_s = [], []
                 for painting in optimize_image(content, objective, optimize):
                     baseline.append(painting.losses)
@@ -80,16 +82,16 @@ def main() -> int:
                         photo=name,
                         size_px=size_px,
                         network=terms.floats(),
-                        network_s=time_network(stylizer, content),
+                        network_s=time_network(network, content),
                         baseline=baseline,
                         baseline_s=baseline_s,
                     )
                 )
                 if len(rows) < SHOWN:
-                    rows.append([content.cpu(), stylized, painting.picture.cpu()])
+                    rows.append([content.cpu(), stylized.cpu(), painting.picture.cpu()])
 
     comparison = Comparison(
-        style=stylizer.info.name,
+        style=info.name,
         style_image=args.style_image.name,
         config=config.to_dict(),
         init=args.init,
@@ -104,13 +106,14 @@ def main() -> int:
     return 0
 
 
-def time_network(stylizer: Stylizer, content: torch.Tensor) -> float:
+@torch.inference_mode()
+def time_network(network: TransformerNet, content: torch.Tensor) -> float:
     """Return the seconds of one forward pass, median of several after one that warms up."""
-    stylizer(content)
+    network(content)
     seconds = []
     for _ in range(TIMED_PASSES):
         started_s = time.perf_counter()
-        stylizer(content)  # ends on the CPU, so a GPU has finished too
+        network(content).cpu()  # there, a GPU has finished too
         seconds.append(time.perf_counter() - started_s)
     return median(seconds)
 

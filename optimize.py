@@ -12,7 +12,8 @@ from pathlib import Path
 from baselines.gatys import optimize_image
 from configs.build import build_objective
 from configs.schema import load_config
-from data.images import check_writable, read_rgb, write_image
+from data.images import check_writable
+from data.tensors import read_rgb, write_image
 from errors import run_program
 from models.device import resolve_device
 from progress import progress_bar

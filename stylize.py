@@ -6,45 +6,94 @@ python stylize.py photo.jpg --style starry_night -o painted.jpg
 from __future__ import annotations
 
 import argparse
-import glob
+import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import EXIT_USER_ERROR, UserError, run_program
 
-if TYPE_CHECKING:  # torch takes a second: --help does without
+if TYPE_CHECKING:  # --help does without them
+    from data.images import Photo, Pixels
+    from inference.batch import Job, Outcome
+    from inference.painter import Painter
     from inference.stylizer import Stylizer
 
 EXIT_SOME_FAILED = 1
+ALL = "all"
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Paint photos in a trained style.")
-    parser.add_argument("inputs", nargs="*", metavar="INPUT", help="photos, folders, 'globs*.jpg'")
-    parser.add_argument("--style", metavar="NAME|FILE", help="a style of --list, or its file")
+    parser.add_argument(
+        "inputs", nargs="*", metavar="INPUT", help="photos, folders, 'globs*.jpg', - for stdin"
+    )
+    parser.add_argument(
+        "--style", metavar="NAME|FILE", help="a style of --list, its file, a blend a:0.6,b:0.4, all"
+    )
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
-        metavar="FILE|DIR",
+        metavar="FILE|DIR|-",
         help="default: INPUT_STYLE.ext, here",
     )
-    parser.add_argument(
-        "--size-px",
-        type=int,
-        metavar="N",
-        help="resize first: the longer side in pixels",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument("--list", action="store_true", help="list the styles and stop")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    look = parser.add_argument_group("look")
+    look.add_argument("--strength", type=float, default=1.0, help="0 (photo) to 1 (painting)")
+    look.add_argument("--preserve-color", action="store_true", help="keep the photo's colours")
+    look.add_argument(
+        "--stroke-scale", type=float, default=1.0, metavar="S", help="strokes S times as large"
+    )
+    look.add_argument("--mask", type=Path, metavar="FILE", help="paint where it is white")
+    look.add_argument(
+        "--background", default="none", metavar="STYLE", help="the style where the mask is black"
+    )
+    look.add_argument(
+        "--feather-px", type=float, metavar="N", help="soften the mask's edges; default: a little"
+    )
+    look.add_argument(
+        "--sheet", action="store_true", help="one labelled picture of the photo in every --style"
+    )
+
+    size = parser.add_argument_group("size")
+    size.add_argument("--size-px", type=int, metavar="N", help="resize first: longer side in px")
+    size.add_argument("--scale", type=float, default=1.0, help="resize first: by this factor")
+    size.add_argument("--tile-px", type=int, default=0, metavar="N", help="paint in tiles of N px")
+    size.add_argument("--max-pixels", type=int, default=0, metavar="N", help="refuse larger photos")
+
+    how = parser.add_argument_group("how it runs")
+    how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    how.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
+    how.add_argument("--engine", default="auto", help="auto, openvino or torch")
+    how.add_argument("--shard", default="", metavar="I/N", help="paint share I of N of the photos")
+    how.add_argument("--json", action="store_true", help="print a JSON object per photo")
+    how.add_argument("--report", type=Path, metavar="FILE", help="write what became of each photo")
+    how.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args()
     if not args.list and not (args.inputs and args.style):
         parser.error("expected INPUT... and --style NAME; --list shows the styles")
-    if args.size_px is not None and args.size_px < 1:
-        parser.error(f"--size-px {args.size_px}; expected at least 1")
+    for name, low, high in (
+        ("size_px", 1, None),
+        ("tile_px", 0, None),
+        ("max_pixels", 0, None),
+        ("strength", 0, 1),
+        ("feather_px", 0, None),
+    ):
+        value = getattr(args, name)
+        if value is not None and not (low <= value and (high is None or value <= high)):
+            valid = f"at least {low}" if high is None else f"{low} to {high}"
+            parser.error(f"--{name.replace('_', '-')} {value}; expected {valid}")
+    for name in ("scale", "stroke_scale"):
+        if not 0 < getattr(args, name) < float("inf"):
+            value = getattr(args, name)
+            parser.error(f"--{name.replace('_', '-')} {value}; expected more than 0")
+    if args.background != "none" and not args.mask:
+        parser.error(f"--background {args.background}; expected --mask FILE with it")
+    if str(args.output) == "-" and args.json:
+        parser.error("--json; expected -o FILE or DIR with it, since - is the standard output")
     return args
 
 
@@ -54,124 +103,194 @@ def main() -> int:
         list_styles()
         return 0
 
-    from data.images import check_writable
-    from inference.stylizer import Stylizer
+    from inference.batch import STDIO, paint_all, plan, shard_of
+    from progress import progress_bar
 
-    jobs = list(plan(args.inputs, args.output, Path(args.style).stem))
-    for _, output in jobs:
-        check_writable(output)
-    stylizer = Stylizer(args.style, args.device)
-    failed = 0
-    for source, output in jobs:
-        try:
-            paint(stylizer, source, output, args.size_px)
-            print(output)
-        except UserError as error:
-            if len(jobs) == 1:
-                raise
-            failed += 1
-            print(f"error: {error}", file=sys.stderr)
-    if len(jobs) > 1:
-        print(
-            f"painted {len(jobs) - failed} of {len(jobs)} photos; {failed} failed",
-            file=sys.stderr,
+    styles = styles_of(args.style)
+    if args.sheet:
+        planned = plan(args.inputs, args.output, ["sheet"])
+    else:
+        planned = plan(args.inputs, args.output, styles)
+    index, count = shard_of(args.shard)
+    jobs, skipped = without_finished(planned[index::count], args.overwrite)
+    studio = Studio(args, styles)
+    if not args.sheet:
+        for job in dict.fromkeys(job.style for job in jobs):
+            studio.painter(job)  # what is wrong with a style is said before any work
+
+    outcomes = list(skipped)
+    shown = len(jobs) > 1 and sys.stderr.isatty()
+    with progress_bar(len(jobs), "photo", shown=shown) as progress:
+        for outcome in paint_all(jobs, studio.read, studio.paint, studio.write):
+            outcomes.append(outcome)
+            progress.update()
+            if outcome.status == "failed" and len(planned) == 1:
+                raise UserError(outcome.error)
+            if args.json:
+                progress.write(json.dumps(outcome.to_dict()), file=sys.stdout)
+            elif outcome.status == "painted" and outcome.output != STDIO:
+                progress.write(outcome.output, file=sys.stdout)
+    if args.report:
+        write_report(args.report, outcomes)
+    return conclude(outcomes)
+
+
+def styles_of(text: str) -> list[str]:
+    """Return the styles that --style names: one, a blend, or all that ship."""
+    from models.style_file import style_files
+
+    return [path.stem for path in style_files()] if text == ALL else [text]
+
+
+def without_finished(jobs: list[Job], overwrite: bool) -> tuple[list[Job], list[Outcome]]:
+    """Return the jobs still to be done, and those whose output is there.
+
+    Raises UserError for a place that cannot be written, and for one output that exists.
+    """
+    from data.images import check_writable
+    from inference.batch import STDIO, Outcome
+
+    todo, skipped = [], []
+    for job in jobs:
+        target = Path(job.target)
+        if job.target != STDIO:
+            check_writable(target)
+        if overwrite or job.target == STDIO or not target.exists():
+            todo.append(job)
+        elif len(jobs) == 1:
+            raise UserError(
+                f"{target}: exists; expected a new file. Add --overwrite, or choose another "
+                "with -o."
+            )
+        else:
+            skipped.append(Outcome(job.source, job.target, job.style, "skipped"))
+    return todo, skipped
+
+
+class Studio:
+    """Reads, paints and writes one photo after another, as the command line asks."""
+
+    def __init__(self, args: argparse.Namespace, styles: list[str]) -> None:
+        self.args = args
+        self.styles = styles
+        self.stylizers: dict[str, Stylizer] = {}
+        self.painters: dict[str, Painter] = {}
+
+    def read(self, job: Job) -> Photo:
+        """Return a job's photo. Raises UserError that names it."""
+        from data.images import read_bytes, read_photo
+        from inference.batch import STDIO
+
+        args = self.args
+        content = sys.stdin.buffer.read() if job.source == STDIO else read_bytes(Path(job.source))
+        return read_photo(
+            content,
+            job.source,
+            longer_px=args.size_px or 0,
+            scale=args.scale,
+            max_pixels=args.max_pixels,
         )
-    if failed:
-        return EXIT_SOME_FAILED if failed < len(jobs) else EXIT_USER_ERROR
-    return 0
+
+    def paint(self, job: Job, photo: Photo) -> Pixels:
+        """Return a job's painting. Raises UserError that names its photo."""
+        from data.images import picture_sheet, read_mask
+
+        pixels = photo.pixels
+        mask = None
+        if self.args.mask:
+            mask = read_mask(self.args.mask, (pixels.shape[1], pixels.shape[0]))
+        try:
+            if not self.args.sheet:
+                return self.painter(job.style)(pixels, mask)
+            pictures = [pixels, *(self.painter(style)(pixels, mask) for style in self.styles)]
+        except UserError as error:
+            raise UserError(f"{job.source}: {error}") from error
+        names = ["photo", *self.styles]
+        side = max(2, round(len(pictures) ** 0.5 + 0.49))
+        rows = [pictures[i : i + side] for i in range(0, len(pictures), side)]
+        labels = [names[i : i + side] for i in range(0, len(names), side)]
+        return picture_sheet(rows, labels, cell_px=512)
+
+    def write(self, job: Job, photo: Photo, painting: Pixels) -> None:
+        """Write a painting to where its job says. Raises UserError."""
+        from data.images import encode, write_pixels
+        from inference.batch import STDIO
+
+        alpha = None if self.args.sheet else photo.alpha
+        if job.target == STDIO:
+            suffix = ".png" if job.source == STDIO else Path(job.source).suffix
+            encode(sys.stdout.buffer, suffix, painting, alpha, photo.exif)
+            sys.stdout.buffer.flush()
+        else:
+            write_pixels(Path(job.target), painting, alpha, photo.exif)
+
+    def painter(self, style: str) -> Painter:
+        """Return the painter of a style, loaded once. Raises UserError."""
+        from inference.painter import Look, Painter
+
+        args = self.args
+        if style not in self.painters:
+            look = Look(
+                style=style,
+                strength=args.strength,
+                preserve_color=args.preserve_color,
+                stroke_scale=args.stroke_scale,
+                background=args.background,
+                feather_px=args.feather_px,
+            )
+            self.painters[style] = Painter(look, self._open)
+        return self.painters[style]
+
+    def _open(self, style: str) -> Stylizer:
+        from inference.stylizer import Stylizer
+
+        args = self.args
+        if style not in self.stylizers:
+            self.stylizers[style] = Stylizer(
+                style,
+                args.device,
+                precision=args.precision,
+                engine=args.engine,
+                tile_px=args.tile_px,
+            )
+        return self.stylizers[style]
 
 
 def list_styles() -> None:
-    """Print each shipped style with a line about it."""
+    """Print each shipped style with its title, artist and a line about it."""
     from models.style_file import read_info, style_files
 
     for path in style_files():
         info = read_info(path)
-        print(f"{info.name:20}  {info.title} ({info.steps:,} steps)")
+        print(f"{info.name:20}  {info.title}\n{'':20}  {info.about}")
 
 
-def paint(stylizer: Stylizer, source: Path, output: Path, size_px: int | None) -> None:
-    """Paint one file into another. Raises UserError that names it."""
-    from data.images import read_photo, write_image
-
-    photo = read_photo(source, longer_px=size_px or 0)
-    try:
-        painted = stylizer(photo.rgb)
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from error
-    write_image(output, painted, photo.alpha)
+def write_report(path: Path, outcomes: list[Outcome]) -> None:
+    """Write what became of every photo as JSON."""
+    counts = dict.fromkeys(("painted", "skipped", "failed"), 0)
+    for outcome in outcomes:
+        counts[outcome.status] += 1
+    record = {**counts, "photos": [outcome.to_dict() for outcome in outcomes]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
-def plan(inputs: list[str], output: Path | None, style_name: str) -> Iterator[tuple[Path, Path]]:
-    """Yield each photo with the file that its painting goes to.
-
-    Raises UserError for inputs that are not there, and for outputs that would overwrite an input
-    or one another.
-    """
-    from data.images import SUFFIXES
-
-    pairs = list(find_photos(inputs))
-    to_file = output is not None and output.suffix.lower() in SUFFIXES and not output.is_dir()
-    if to_file and len(pairs) > 1:
-        raise UserError(f"-o {output}: one file for {len(pairs)} photos; expected a folder.")
-    if (
-        output is not None
-        and output.suffix
-        and not to_file
-        and len(pairs) == 1
-        and not output.is_dir()
-    ):
-        raise UserError(
-            f"-o {output}: suffix {output.suffix!r}; expected one of {', '.join(SUFFIXES)}, or "
-            "a folder."
+def conclude(outcomes: list[Outcome]) -> int:
+    """Print what failed and how many of several photos were painted; return the exit code."""
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    skipped = sum(outcome.status == "skipped" for outcome in outcomes)
+    painted = len(outcomes) - len(failed) - skipped
+    for outcome in failed:
+        print(f"error: {outcome.error}", file=sys.stderr)
+    if len(outcomes) > 1:
+        there = f", {skipped} were there already" if skipped else ""
+        print(
+            f"painted {painted} of {len(outcomes)} photos{there}; {len(failed)} failed",
+            file=sys.stderr,
         )
-    sources = {source.resolve() for source, _ in pairs}
-    taken: dict[Path, Path] = {}
-    for source, relative in pairs:
-        if to_file:
-            assert output is not None
-            target = output
-        elif output is not None:
-            target = output / relative
-        else:
-            target = Path(f"{source.stem}_{style_name}{source.suffix}")
-        other = taken.setdefault(target.resolve(), source)
-        if other != source:
-            raise UserError(
-                f"{source} and {other} would both become {target}; expected different names. "
-                "Give their common folder as INPUT, or paint them one by one."
-            )
-        if target.resolve() in sources:
-            raise UserError(
-                f"{target}: is an input; expected a place where nothing is lost. "
-                "Choose another with -o."
-            )
-        yield source, target
-
-
-def find_photos(inputs: list[str]) -> Iterator[tuple[Path, Path]]:
-    """Yield each input photo and its path below the folder that was given (else its name).
-
-    A file that was named is taken as it is; of folders and globs, files with a photo's suffix.
-    """
-    from data.images import SUFFIXES
-
-    for text in dict.fromkeys(inputs):
-        path = Path(text)
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-            found = [(file, file.relative_to(path)) for file in files]
-        elif path.exists() or not glob.has_magic(text):
-            found = [(path, Path(path.name))]
-        else:
-            files = sorted(Path(p) for p in glob.glob(text, recursive=True))
-            found = [(p, Path(p.name)) for p in files if p.suffix.lower() in SUFFIXES]
-        if not found:
-            raise UserError(
-                f"{text}: holds no photo; expected files that end in {', '.join(SUFFIXES)}. "
-                "Check the path."
-            )
-        yield from found
+    if not failed:
+        return 0
+    return EXIT_SOME_FAILED if painted + skipped else EXIT_USER_ERROR
 
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from data.images import read_rgb
 from data.photos import Photos
+from data.tensors import read_rgb
 from errors import run_program
-from inference.stylizer import Stylizer
+from models.style_file import find_style, load_style
+from models.transformer_net import TransformerNet
 
 TILE_PX = 64
 NEAR = 3  # bins on each side that a peak is compared with
@@ -59,10 +60,11 @@ class Grid:
     """Largest peak at 1/4."""
 
 
-def grid_of(stylizer: Stylizer, photos: Sequence[Tensor]) -> Grid:
-    """Return the grid that a style paints on 1 × 3 × H × W photos in [0, 1], and on flat grey."""
-    flat = stylizer(torch.full((1, 3, 128, 128), 0.5))
-    spectra = [power(stylizer(photo)) for photo in photos]
+@torch.inference_mode()
+def grid_of(network: TransformerNet, photos: Sequence[Tensor]) -> Grid:
+    """Return the grid that a network paints on 1 × 3 × H × W photos in [0, 1], and on flat grey."""
+    flat = network(torch.full((1, 3, 128, 128), 0.5))
+    spectra = [power(network(photo)) for photo in photos]
     spectrum = torch.stack([s / s.sum() for s in spectra]).mean(0)
 
     def largest(bin_: int) -> float:
@@ -82,7 +84,7 @@ def main() -> int:
     photos = [read_rgb(args.photos / name) for name in names]
     print(f"{'style':40} {'flat':>8} {'peak at 1/2':>12} {'peak at 1/4':>12}")
     for style in args.styles:
-        grid = grid_of(Stylizer(style, "cpu"), photos)
+        grid = grid_of(load_style(find_style(style))[0], photos)
         name = style[-40:]
         print(f"{name:40} {grid.flat:8.4f} {grid.half:12.2f} {grid.quarter:12.2f}", flush=True)
     return 0

@@ -18,8 +18,8 @@ import torch
 from baselines.gatys import optimize_image, start_image
 from configs.build import build_objective
 from configs.schema import OptimizeConfig, load_config
-from data.images import read_rgb
 from data.photos import Photos
+from data.tensors import read_rgb
 from errors import run_program
 
 

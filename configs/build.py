@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from configs.schema import LossConfig, ModelConfig
-from data.images import read_rgb
+from data.tensors import read_rgb
 from losses.perceptual import PerceptualLoss
 from models.transformer_net import TransformerNet
 from models.vgg import VGGFeatures

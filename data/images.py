@@ -1,6 +1,7 @@
-"""Image files in and out: the one place where 0…255, EXIF and colour profiles exist.
+"""Image files in and out: the one place where EXIF and colour profiles exist.
 
-Axes: B images, C channels, H rows, W columns.
+Pictures are uint8 arrays, H rows × W columns × 3; data/tensors.py makes tensors of them. Nothing
+here takes torch.
 """
 
 from __future__ import annotations
@@ -10,27 +11,43 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from PIL import Image, ImageCms, ImageDraw, ImageFile, ImageOps, UnidentifiedImageError
-from torch import Tensor
+from PIL import (
+    Image,
+    ImageCms,
+    ImageDraw,
+    ImageFile,
+    ImageFilter,
+    ImageOps,
+    UnidentifiedImageError,
+)
 
 from errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 ALPHA_SUFFIXES = (".png", ".webp", ".tif", ".tiff")
 JPEG_QUALITY = 95
+TITLE_PX = 22
 MAX_PIXELS = 500_000_000
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns; `_open` refuses above ours
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "MPO")
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0},
+    "WEBP": {"quality": JPEG_QUALITY},
+    "TIFF": {"compression": "tiff_lzw"},
+}
+_ORIENTATION = 0x0112
 
 
 Pixels = npt.NDArray[np.uint8]
-"""H × W × 3, 0…255: decoded photos on their way to a crop."""
+"""H × W × 3, 0…255 (H × W for masks and transparency)."""
+Array = npt.NDArray[Any]
+Picture = Image.Image
 
 
 class ImageError(UserError):
@@ -41,31 +58,46 @@ class ImageError(UserError):
 class Photo:
     """A decoded photo, upright, in sRGB."""
 
-    rgb: Tensor
-    """1 × 3 × H × W in [0, 1]."""
-    alpha: Tensor | None
-    """1 × 1 × H × W in [0, 1], or None where the file has no transparency."""
+    pixels: Pixels
+    """H × W × 3."""
+    alpha: Pixels | None
+    """H × W, or None where the file has no transparency."""
+    exif: bytes = b""
+    """What the camera wrote, without the orientation; empty for none."""
 
 
-def read_photo(path: Path, longer_px: int = 0) -> Photo:
+def read_photo(
+    content: bytes, name: str, *, longer_px: int = 0, scale: float = 1.0, max_pixels: int = 0
+) -> Photo:
     """Return the photo of a JPEG, PNG, WebP, TIFF or BMP file in any of their modes.
 
-    EXIF orientation is applied, an embedded colour profile converted to sRGB, 16 bits kept; what is
-    fully transparent, and so has no colour of its own, becomes white. The longer side is made
-    `longer_px` (0: as it is). Raises ImageError.
+    EXIF orientation is applied, an embedded colour profile converted to sRGB; what is fully
+    transparent, and so has no colour of its own, becomes white. The longer side is made
+    `longer_px` (0: as it is), then both are multiplied by `scale`. Raises ImageError that starts
+    with `name`, also for more than `max_pixels` (0: `MAX_PIXELS`).
     """
-    image = _open(_read_bytes(path), str(path))
-    if longer_px:
-        image = resize(image, longer_px / max(image.size))
-    alpha = None
-    if image.mode == "RGBA":
-        alpha = to_tensor(image.getchannel("A"))
-    rgb = to_tensor(image if image.mode == "F" else image.convert("RGB"))
-    if image.mode == "F":
-        rgb = rgb.expand(1, 3, -1, -1).contiguous()
+    image = _open(content, name, max_pixels=max_pixels)
+    factor = scale * (longer_px / max(image.size) if longer_px else 1)
+    image = resize(image, factor)
+    alpha = np.array(image.getchannel("A")) if image.mode == "RGBA" else None
+    pixels = _rgb_pixels(image)
     if alpha is not None:
-        rgb = torch.where(alpha > 0, rgb, torch.ones(()))
-    return Photo(rgb, alpha)
+        pixels[alpha == 0] = 255
+    return Photo(pixels, alpha, image.info.get("exif", b""))
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> Pixels:
+    """Return a mask file as H × W, 0 to 255: the transparency of one that has some, else its grey.
+
+    `size` is the (width, height) that it has to have. Raises ImageError.
+    """
+    image = _open(read_bytes(path), str(path))
+    if image.size != size:
+        raise ImageError(
+            f"{path}: {image.width} x {image.height} px; expected the photo's "
+            f"{size[0]} x {size[1]} px. Resize the mask."
+        )
+    return np.array(image.getchannel("A") if image.mode == "RGBA" else image.convert("L"))
 
 
 def open_rgb(content: bytes, name: str, min_side_px: int = 0) -> Image.Image:
@@ -75,70 +107,38 @@ def open_rgb(content: bytes, name: str, min_side_px: int = 0) -> Image.Image:
     side at least so long. Raises ImageError that starts with `name`.
     """
     image = _open(content, name, min_side_px)
-    if image.mode == "F":
-        image = Image.fromarray(np.asarray(image) * np.float32(255)).convert("L")
     if image.mode == "RGBA":
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
 
 
-def read_rgb(
-    path: Path, *, shorter_px: int = 0, longer_px: int = 0, square: bool = False
-) -> Tensor:
-    """Return an image file as `decode_rgb` does. Raises ImageError."""
-    content = _read_bytes(path)
-    return decode_rgb(content, str(path), shorter_px=shorter_px, longer_px=longer_px, square=square)
-
-
-def decode_rgb(
-    content: bytes,
-    name: str,
-    *,
-    shorter_px: int = 0,
-    longer_px: int = 0,
-    square: bool = False,
-) -> Tensor:
-    """Return a file's content as 1 × 3 × H × W in [0, 1], resized and centre-cropped as asked.
-
-    `shorter_px` or `longer_px` is the length of that side afterwards (0: as it is); `square` crops
-    the centre. Raises ImageError that starts with `name`.
-    """
-    image = open_rgb(content, name)
+def shaped(image: Image.Image, shorter_px: int, longer_px: int, square: bool) -> Pixels:
+    """Return an RGB image's pixels, one side resized (0: as it is) and its centre cropped."""
     if shorter_px:
         image = resize(image, shorter_px / min(image.size))
     elif longer_px:
         image = resize(image, longer_px / max(image.size))
     if square:
         image = ImageOps.fit(image, (min(image.size),) * 2)
-    return to_tensor(image)
+    return np.asarray(image)
 
 
-def write_image(path: Path, rgb: Tensor, alpha: Tensor | None = None) -> None:
-    """Write 1 × 3 × H × W in [0, 1] under the format of the path's suffix, rounded to 8 bits.
+def write_pixels(
+    path: Path, pixels: Pixels, alpha: Pixels | None = None, exif: bytes = b""
+) -> None:
+    """Write H × W × 3 pixels under the format of the path's suffix, tagged as sRGB.
 
-    `alpha` (1 × 1 × H × W) is kept where the format has transparency and put on white where it has
-    none. The file is written beside and renamed, so a failure leaves what was there. Raises
-    UserError for a suffix we do not write or a place that cannot be written.
+    `alpha` (H × W) is kept where the format has transparency and put on white where it has none.
+    The file is written beside and renamed, so a failure leaves what was there. Raises UserError for
+    a suffix we do not write or a place that cannot be written.
     """
     check_writable(path)
-    suffix = path.suffix.lower()
-    if alpha is not None and suffix not in ALPHA_SUFFIXES:
-        rgb, alpha = rgb * alpha + (1 - alpha), None
-    image = to_image(rgb)
-    if alpha is not None:
-        image.putalpha(to_image(alpha))
-    options: dict[str, Any] = {}
-    if suffix in (".jpg", ".jpeg", ".webp"):
-        options = {"quality": JPEG_QUALITY}
-    if suffix in (".jpg", ".jpeg"):
-        options["subsampling"] = 0
-    if suffix in (".tif", ".tiff"):
-        options = {"compression": "tiff_lzw"}
-    beside = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(beside, **options)
+        with beside.open("wb") as file:
+            encode(file, path.suffix, pixels, alpha, exif)
         os.replace(beside, path)
     except OSError as error:
         raise UserError(
@@ -147,6 +147,26 @@ def write_image(path: Path, rgb: Tensor, alpha: Tensor | None = None) -> None:
         ) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def encode(
+    file: BinaryIO, suffix: str, pixels: Pixels, alpha: Pixels | None = None, exif: bytes = b""
+) -> None:
+    """Write H × W × 3 pixels into a file in the format of a suffix, as `write_pixels` does."""
+    suffix = suffix.lower()
+    if alpha is not None and suffix not in ALPHA_SUFFIXES:
+        share = alpha[..., None].astype(np.float32) / 255
+        pixels, alpha = np.rint(pixels * share + 255 * (1 - share)).astype(np.uint8), None
+    image = Image.fromarray(pixels)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    format_ = Image.registered_extensions()[suffix]
+    options = dict(_OPTIONS.get(format_, {}))
+    if format_ != "BMP":
+        options["icc_profile"] = _srgb_profile()
+        if exif:
+            options["exif"] = exif
+    image.save(file, format_, **options)
 
 
 def check_writable(path: Path) -> None:
@@ -177,59 +197,71 @@ def resized_square(pixels: Pixels, side_px: int) -> Pixels:
     return np.array(image)
 
 
-def unit_range(pixels: Tensor) -> Tensor:
-    """Return uint8 values of any shape as float32 in [0, 1]."""
-    return pixels.to(torch.float32) / 255
+def resized(picture: Array, size: tuple[int, int]) -> Any:
+    """Return pixels, or an H × W plane of float32, resized to (width, height), antialiased."""
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """Return an image of mode L, F, or RGB as 1 × C × H × W in [0, 1] (mode F already is)."""
-    array = np.asarray(image)
-    if array.dtype == np.uint8:
-        array = array.astype(np.float32) / np.float32(255)
-    tensor = torch.from_numpy(np.array(array, copy=True))
-    tensor = tensor.unsqueeze(-1) if tensor.ndim == 2 else tensor  # H × W × C
-    return tensor.permute(2, 0, 1).unsqueeze(0).contiguous()
+def blurred(plane: Pixels, sigma_px: float) -> Pixels:
+    """Return an H × W plane under a Gaussian blur."""
+    return np.asarray(Image.fromarray(plane).filter(ImageFilter.GaussianBlur(sigma_px)))
 
 
-def to_image(tensor: Tensor) -> Image.Image:
-    """Return 1 × C × H × W in [0, 1] as an 8-bit image, C 1 or 3, rounded to the nearest value."""
-    array = tensor.detach().clamp(0, 1).mul(255).round().to("cpu", torch.uint8)[0]
-    return Image.fromarray(array.permute(1, 2, 0).squeeze(-1).contiguous().numpy())
-
-
-def picture_grid(
-    rows: Sequence[Sequence[Tensor]],
-    titles: Sequence[str] = (),
+def picture_sheet(
+    rows: Sequence[Sequence[Pixels]],
+    titles: Sequence[Sequence[str]] = (),
     cell_px: int = 256,
     gap_px: int = 6,
-) -> Tensor:
-    """Return pictures side by side as one, 1 × 3 × H × W, each fitted into a square of `cell_px`.
+) -> Pixels:
+    """Return pictures side by side as one, each fitted into a square of `cell_px`.
 
-    `rows` holds rows of 1 × 3 × H × W images in [0, 1]; `titles` stand above the columns.
+    `titles` holds those of each row's pictures, for as many rows as have some; they stand above.
     """
-    columns = max(len(row) for row in rows)
-    top = 22 if titles else 0
-    pitch = cell_px + gap_px
-    sheet = Image.new("RGB", (columns * pitch + gap_px, top + len(rows) * pitch + gap_px), "white")
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            cell = ImageOps.contain(to_image(picture), (cell_px, cell_px), Image.Resampling.LANCZOS)
-            left = gap_px + x * pitch + (cell_px - cell.width) // 2
-            sheet.paste(cell, (left, top + gap_px + y * pitch + (cell_px - cell.height) // 2))
+    cells = [
+        [
+            ImageOps.contain(Image.fromarray(picture), (cell_px,) * 2, Image.Resampling.LANCZOS)
+            for picture in row
+        ]
+        for row in rows
+    ]
+    height = max(cell.height for row in cells for cell in row)
+    width = max(cell.width for row in cells for cell in row)
+    columns = max(len(row) for row in cells)
+    sheet_height = len(rows) * (height + gap_px) + len(titles) * TITLE_PX + gap_px
+    sheet = Image.new("RGB", (columns * (width + gap_px) + gap_px, sheet_height), "white")
     draw = ImageDraw.Draw(sheet)
-    for x, title in enumerate(titles):
-        draw.text(
-            (gap_px + x * pitch + cell_px / 2, top / 2 + 2),
-            title,
-            "black",
-            anchor="mm",
-            font_size=14,
-        )
-    return to_tensor(sheet)
+    top = gap_px
+    for y, row in enumerate(cells):
+        for x, title in enumerate(titles[y] if y < len(titles) else ()):
+            middle = gap_px + x * (width + gap_px) + width / 2, top + TITLE_PX / 2 - 2
+            draw.text(middle, title, "black", anchor="mm", font_size=14)
+        top += TITLE_PX if y < len(titles) else 0
+        for x, cell in enumerate(row):
+            left = gap_px + x * (width + gap_px) + (width - cell.width) // 2
+            sheet.paste(cell, (left, top + (height - cell.height) // 2))
+        top += height + gap_px
+    return np.asarray(sheet)
 
 
-def _read_bytes(path: Path) -> bytes:
+def as_pixels(photo: Image.Image | Pixels) -> Pixels:
+    """Return a PIL image, or an array that is checked, as H × W × 3 pixels.
+
+    Raises ValueError for an array that is not uint8, H × W × 3.
+    """
+    if isinstance(photo, Image.Image):
+        return _rgb_pixels(photo)
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        raise ValueError(f"{photo.dtype} of shape {photo.shape}; expected uint8, H x W x 3")
+    return photo
+
+
+def like(photo: Image.Image | Pixels, pixels: Pixels) -> Image.Image | Pixels:
+    """Return pixels as what `photo` is: a PIL image or an array."""
+    return Image.fromarray(pixels) if isinstance(photo, Image.Image) else pixels
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return an image file's content. Raises ImageError."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -238,17 +270,18 @@ def _read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def _open(content: bytes, name: str, min_side_px: int = 0) -> Image.Image:
-    """Return an upright sRGB image in mode L, RGB, RGBA or F (grey beyond 8 bits, in [0, 1])."""
+def _open(content: bytes, name: str, min_side_px: int = 0, max_pixels: int = 0) -> Image.Image:
+    """Return an upright sRGB image in mode L, RGB or RGBA."""
+    max_pixels = max_pixels or MAX_PIXELS
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata: the pixels decide
             image: Image.Image = Image.open(io.BytesIO(content), formats=_FORMATS)
             width, height = image.size
-            if width * height > MAX_PIXELS:
+            if width * height > max_pixels:
                 raise ImageError(
-                    f"{name}: {width} x {height} px; expected at most {MAX_PIXELS:,} pixels. "
-                    "Make it smaller first."
+                    f"{name}: {width} x {height} px; expected at most {max_pixels:,} pixels. "
+                    "Make it smaller first, or raise --max-pixels."
                 )
             if min_side_px and isinstance(image, ImageFile.ImageFile):
                 scale = min(width, height) / min_side_px
@@ -256,8 +289,10 @@ def _open(content: bytes, name: str, min_side_px: int = 0) -> Image.Image:
                     image.draft(None, (int(width / scale), int(height / scale)))
             image.load()
             profile = image.info.get("icc_profile")
-            image = ImageOps.exif_transpose(image)
-            return _to_srgb(image, profile)
+            exif = _exif_of(image)
+            image = _to_srgb(ImageOps.exif_transpose(image), profile)
+            image.info["exif"] = exif
+            return image
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds for one cause: a bad file
@@ -277,7 +312,8 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             values /= 65535
         elif values.max(initial=0) > 1:
             values /= 255
-        return Image.fromarray(np.clip(np.nan_to_num(values), 0, 1))
+        values = np.clip(np.nan_to_num(values), 0, 1) * 255
+        return Image.fromarray(np.rint(values).astype(np.uint8))
     transparent = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
     alpha = image.convert("RGBA").getchannel("A") if transparent else None
     if profile and image.mode in ("L", "RGB", "RGBA", "CMYK"):
@@ -297,3 +333,27 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         image = image.convert("RGB")
         image.putalpha(alpha)
     return image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
+
+
+def _rgb_pixels(image: Image.Image) -> Pixels:
+    # convert() copies what is RGB already, and a large photo has no room for that
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _exif_of(image: Image.Image) -> bytes:
+    """Return the EXIF data but for the orientation; empty where there is none, or a damaged one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exif = Image.Exif()
+            exif.load(image.getexif().tobytes())  # the orientation is still needed there
+            exif.pop(_ORIENTATION, None)
+            return exif.tobytes() if len(exif) else b""
+    except Exception:  # as many kinds as there are ways to damage it; the picture matters more
+        return b""
+
+
+@cache
+def _srgb_profile() -> bytes:
+    profile: bytes = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile

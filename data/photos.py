@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from data.images import SUFFIXES, ImageError, Pixels, open_rgb, resize, resized_square, unit_range
+from data.images import SUFFIXES, ImageError, Pixels, open_rgb, resize, resized_square
+from data.tensors import unit_range
 from errors import UserError
 
 MAX_DRAWS = 100

@@ -1,40 +1,126 @@
-"""A trained style, ready to paint: what every program uses.
-
-Axes: B images, C channels, H rows, W columns.
-"""
+"""A trained style, ready to paint: what every program uses, whatever engine does the work."""
 
 from __future__ import annotations
 
+import ctypes
+import platform
+import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol, overload
 
-import torch
-from torch import Tensor
-
+from data.images import Picture, Pixels, as_pixels, like
 from errors import UserError
-from models.device import resolve_device
-from models.style_file import find_style, load_style
-from models.transformer_net import MIN_SIZE_PX
+from inference.memory import available_bytes
+from models.layout import MIN_SIZE_PX
+from models.style_file import StyleInfo, find_style
+
+ENGINES = ("auto", "openvino", "torch")
+BYTES_PER_PIXEL = 400
+"""What painting a photo whole takes at its peak, with room to spare (docs/benchmarks.md)."""
+MEMORY_SHARE = 0.5
+
+
+class Engine(Protocol):
+    """What runs the network."""
+
+    info: StyleInfo
+    precision: str
+
+    def paint(self, photo: Pixels) -> Pixels:
+        """Return the painting of an H × W × 3 photo, of its size."""
 
 
 class Stylizer:
     """One style on one device: `Stylizer("starry_night")(photo)`."""
 
-    def __init__(self, style: str | Path, device: str = "auto") -> None:
-        """Load a style by its name in styles/ or by its file. Raises UserError."""
-        self.device = resolve_device(device)
-        self.network, self.info = load_style(find_style(str(style)), self.device)
+    def __init__(
+        self,
+        style: str | Path,
+        device: str = "auto",
+        *,
+        precision: str = "auto",
+        engine: str = "auto",
+        tile_px: int = 0,
+    ) -> None:
+        """Load a style by its name in styles/ or by its file.
 
-    @torch.inference_mode()
-    def __call__(self, photo: Tensor) -> Tensor:
-        """Return the painted photo, 1 × 3 × H × W in [0, 1] on the CPU, of the photo's size.
-
-        `photo` is 1 × 3 × H × W in [0, 1]. Raises UserError for a side under 16 px.
+        `engine` auto is OpenVINO on the CPU where it is installed, else PyTorch. `tile_px` paints
+        in tiles of that side (0: only photos that memory would not hold whole). Raises UserError.
         """
-        height, width = photo.shape[-2:]
+        self.path = find_style(str(style))
+        self.tile_px = tile_px
+        self.device, self.precision = device, precision
+        self.engine = self._open(engine)
+        self.info = self.engine.info
+
+    @overload
+    def __call__(self, photo: Pixels) -> Pixels: ...
+    @overload
+    def __call__(self, photo: Picture) -> Picture: ...
+    def __call__(self, photo: Picture | Pixels) -> Picture | Pixels:
+        """Return the painting of a photo, of its size and kind.
+
+        `photo` is a PIL image, or its pixels as a uint8 array, H × W × 3. Raises UserError for a
+        side under 16 px, ValueError for an array of another shape or type.
+        """
+        pixels = as_pixels(photo)
+        height, width = pixels.shape[:2]
         if min(height, width) < MIN_SIZE_PX:
             raise UserError(
                 f"{width} x {height} px; expected at least {MIN_SIZE_PX} px a side. Enlarge it."
             )
-        images = photo.to(self.device, memory_format=torch.channels_last)
-        painted: Tensor = self.network(images)
-        return painted.to("cpu")
+        return like(photo, self._paint(pixels))
+
+    def _paint(self, pixels: Pixels) -> Pixels:
+        height, width = pixels.shape[:2]
+        if self.tile_px or height * width * BYTES_PER_PIXEL > MEMORY_SHARE * available_bytes():
+            return self._paint_in_tiles(pixels)
+        try:
+            return self.engine.paint(pixels)
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError":  # torch's, which may not be imported
+                raise
+        print(
+            f"notice: {width} x {height} px are more than {self.device} holds at once; painting "
+            "in tiles",
+            file=sys.stderr,
+        )
+        return self._paint_in_tiles(pixels)
+
+    def _open(self, engine: str) -> Engine:
+        on_cpu = self.device == "cpu" or (self.device == "auto" and not _may_have_gpu())
+        if engine not in ENGINES:
+            raise UserError(f"--engine {engine}: expected one of {', '.join(ENGINES)}. Use auto.")
+        if engine == "openvino" and not (on_cpu and find_spec("openvino")):
+            raise UserError(
+                f"--engine openvino: not with --device {self.device} or not installed; expected "
+                "auto or torch. Use auto, or pip install openvino."
+            )
+        if engine != "torch" and on_cpu and find_spec("openvino"):
+            from inference.openvino_engine import OpenVinoEngine
+
+            return OpenVinoEngine(self.path, self.precision)
+        from inference.torch_engine import TorchEngine
+
+        return TorchEngine(self.path, self.device, self.precision)
+
+    def _paint_in_tiles(self, pixels: Pixels) -> Pixels:
+        from inference.tiling import TILE_PX, TiledPainter
+        from inference.torch_engine import TorchEngine
+
+        engine = self.engine
+        if not isinstance(engine, TorchEngine):
+            engine = TorchEngine(self.path, "cpu", engine.precision)
+        return TiledPainter(engine.network, engine.device, self.tile_px or TILE_PX).paint(pixels)
+
+
+def _may_have_gpu() -> bool:
+    """Return whether it is worth a second to ask torch for a GPU."""
+    if platform.system() == "Darwin":
+        return platform.machine() == "arm64"
+    try:
+        ctypes.CDLL("nvcuda.dll" if platform.system() == "Windows" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True

@@ -53,10 +53,19 @@ class StyleInfo:
 
     @property
     def title(self) -> str:
-        """One line about the style: its title, artist and licence, as far as they are known."""
+        """Its title and artist, as far as they are known; else its name."""
         style = self.config.get("style", {})
         about = ", ".join(filter(None, (style.get("title"), style.get("artist"))))
         return about or self.name
+
+    @property
+    def about(self) -> str:
+        """One line about how it was trained, and its image's licence."""
+        licence = self.config.get("style", {}).get("licence", "")
+        facts = [licence, f"{self.steps:,} steps on {self.num_photos:,} photos"]
+        if "total_loss" in self.losses:
+            facts.append(f"objective {self.losses['total_loss']:.3g}")
+        return "; ".join(filter(None, facts))
 
 
 def save_style(

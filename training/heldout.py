@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from configs.schema import DataConfig
-from data.images import ImageError, decode_rgb, picture_grid, read_rgb
+from data.images import ImageError
 from data.photos import Photos
+from data.tensors import decode_rgb, picture_grid, read_rgb
 from errors import UserError
 from losses.perceptual import PerceptualLoss
 from models.transformer_net import TransformerNet

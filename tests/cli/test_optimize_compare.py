@@ -11,7 +11,7 @@ import torch
 
 from configs.build import build_objective
 from configs.schema import config_from_dict, load_config
-from data.images import read_rgb
+from data.tensors import read_rgb
 from models.style_file import StyleInfo, load_style, save_style
 from models.transformer_net import TransformerNet
 from tests.conftest import PHOTOS, STYLES, Run, size_of

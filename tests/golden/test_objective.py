@@ -13,7 +13,7 @@ import torch
 
 from configs.build import build_objective
 from configs.schema import load_config
-from data.images import read_rgb
+from data.tensors import read_rgb
 from tests.conftest import PHOTOS, STYLES
 
 FILE = Path(__file__).with_name("objective.json")

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from benchmarks.grid import grid_of
-from data.images import read_rgb
-from inference.stylizer import Stylizer
-from models.style_file import style_files
+from data.tensors import read_rgb
+from models.style_file import load_style, style_files
 from tests.conftest import PHOTOS
 
 
@@ -18,7 +17,7 @@ from tests.conftest import PHOTOS
 def test_no_grid(path: Path) -> None:
     """Photos themselves peak at 2 to 5; a style with a weave at 15 and 19, a checkerboard at 30."""
     photos = [read_rgb(PHOTOS / name) for name in ("astronaut.jpg", "chelsea.jpg", "coffee.jpg")]
-    grid = grid_of(Stylizer(path, "cpu"), photos)
+    grid = grid_of(load_style(path)[0], photos)
     assert grid.flat < 0.002
     assert grid.half < 8
     assert grid.quarter < 4
@@ -26,7 +25,8 @@ def test_no_grid(path: Path) -> None:
 
 @pytest.mark.parametrize("path", style_files(), ids=lambda path: path.stem)
 def test_no_border_on_a_flat_photo(path: Path) -> None:
+    network, _ = load_style(path)
     for grey in (0.1, 0.5, 0.9):
-        painted = Stylizer(path, "cpu")(torch.full((1, 3, 90, 110), grey))
+        painted = network(torch.full((1, 3, 90, 110), grey))
         inner = painted[..., 30:-30, 30:-30].mean((2, 3), keepdim=True)
         assert float((painted - inner).abs().max()) < 0.01

@@ -30,6 +30,8 @@ HOMES = {
     "tqdm": {"progress.py"},
     "argparse": {f"{program}.py" for program in PROGRAMS} | {"data/coco.py"},
     "pypdl": {"data/coco.py"},
+    "openvino": {"inference/openvino_engine.py"},
+    "psutil": {"inference/memory.py"},
 }
 FILES = (
     sorted(path.relative_to(ROOT) for folder in MAY_IMPORT for path in (ROOT / folder).glob("*.py"))

@@ -13,7 +13,7 @@ from baselines.gatys import optimize_image
 from baselines.lbfgs import Iterate, minimize_in_box
 from configs.build import build_objective
 from configs.schema import load_config
-from data.images import read_rgb
+from data.tensors import read_rgb
 
 INF = float("inf")
 

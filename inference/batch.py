@@ -1,0 +1,220 @@
+"""Many photos: what becomes what, and decode | paint | encode side by side."""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from data.images import SUFFIXES, Photo, Pixels
+from errors import UserError
+
+STDIO = "-"
+AHEAD = 2
+"""So many photos wait decoded, and so many paintings for their encoding."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo in one style."""
+
+    source: str
+    """A file, or `-` for the standard input."""
+    target: str
+    """A file, or `-` for the standard output."""
+    style: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job."""
+
+    input: str
+    output: str
+    style: str
+    status: str
+    """painted | skipped (was there already) | failed"""
+    width: int = 0
+    height: int = 0
+    seconds: float = 0.0
+    """Of painting alone."""
+    error: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return it as plain values, without an error where there was none."""
+        return {key: value for key, value in asdict(self).items() if key != "error" or value}
+
+
+def plan(
+    inputs: Sequence[str], output: Path | None, styles: Sequence[str], suffix: str = ""
+) -> list[Job]:
+    """Return each photo in each style with the file that its painting goes to.
+
+    Without `output` that is INPUT_STYLE beside nothing, in the current folder; in a folder, the
+    photo's path below the folder that was given, below a folder for each style where there are
+    several. `suffix` replaces the photo's. Raises UserError for inputs that are not there, and for
+    outputs that would overwrite an input or one another.
+    """
+    pairs = list(find_photos(inputs))
+    text = str(output) if output is not None else ""
+    to_file = text == STDIO or (
+        output is not None and output.suffix.lower() in SUFFIXES and not output.is_dir()
+    )
+    count = len(pairs) * len(styles)
+    if to_file and count > 1:
+        raise UserError(f"-o {text}: one file for {count} paintings; expected a folder.")
+    if output is not None and not to_file and output.suffix and not output.is_dir() and count == 1:
+        raise UserError(
+            f"-o {output}: suffix {output.suffix!r}; expected one of {', '.join(SUFFIXES)}, or "
+            "a folder."
+        )
+    sources = {Path(source).resolve() for source, _ in pairs if source != STDIO}
+    taken: dict[Path, str] = {}
+    jobs = []
+    for style in styles:
+        name = style_label(style)
+        for source, relative in pairs:
+            if to_file or (output is None and source == STDIO):
+                target = Path(text or STDIO)
+            elif output is not None:
+                target = output / (name if len(styles) > 1 else "") / relative
+            else:
+                target = Path(f"{relative.stem}_{name}{relative.suffix}")
+            if suffix and not to_file:
+                target = target.with_suffix(suffix)
+            jobs.append(Job(source, str(target), style))
+            if str(target) == STDIO:
+                continue
+            other = taken.setdefault(target.resolve(), source)
+            if other != source:
+                raise UserError(
+                    f"{source} and {other} would both become {target}; expected different names. "
+                    "Give their common folder as INPUT, or paint them one by one."
+                )
+            if target.resolve() in sources:
+                raise UserError(
+                    f"{target}: is an input; expected a place where nothing is lost. "
+                    "Choose another with -o."
+                )
+    return jobs
+
+
+def style_label(style: str) -> str:
+    """Return what a style, or a blend of them, is called in a file's name."""
+    parts = (part.rpartition(":") for part in style.split(","))
+    return "+".join(Path(name if colon else number).stem for name, colon, number in parts)
+
+
+def find_photos(inputs: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    """Yield each input photo and its path below the folder that was given (else its name).
+
+    A file that was named is taken as it is; of folders and globs, files with a photo's suffix.
+    """
+    for text in dict.fromkeys(inputs):
+        path = Path(text)
+        if text == STDIO:
+            yield STDIO, Path("stdin.png")
+            continue
+        if path.is_dir():
+            files = sorted(_photos_below(text))
+            found = [(str(file), file.relative_to(path)) for file in files]
+        elif path.exists() or not glob.has_magic(text):
+            found = [(text, Path(path.name))]
+        else:
+            names = sorted(glob.glob(text, recursive=True))
+            found = [(p, Path(p).relative_to(Path(p).parent)) for p in names if _is_photo(p)]
+        if not found:
+            raise UserError(
+                f"{text}: holds no photo; expected files that end in {', '.join(SUFFIXES)}. "
+                "Check the path."
+            )
+        yield from found
+
+
+def _photos_below(folder: str) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder, followlinks=True):
+        yield from (Path(parent, name) for name in names if _is_photo(name))
+
+
+def _is_photo(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not os.path.basename(name).startswith(".")
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """Return (index from 0, number) of the share `I/N` that this process paints, I from 1.
+
+    An empty text takes what torchrun or a Slurm array says, else everything. Raises UserError.
+    """
+    if not text:
+        return _shard_of_cluster()
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise UserError(f"--shard {text}: no share; expected I/N with I from 1 to N, like 1/4.")
+    return int(index) - 1, int(count)
+
+
+def _shard_of_cluster() -> tuple[int, int]:
+    values = os.environ
+    if "SLURM_ARRAY_TASK_COUNT" in values:
+        first = int(values.get("SLURM_ARRAY_TASK_MIN", "0"))
+        step = int(values.get("SLURM_ARRAY_TASK_STEP", "1"))
+        index = (int(values["SLURM_ARRAY_TASK_ID"]) - first) // step
+        return index, int(values["SLURM_ARRAY_TASK_COUNT"])
+    if "WORLD_SIZE" in values and "RANK" in values:
+        return int(values["RANK"]), int(values["WORLD_SIZE"])
+    return 0, 1
+
+
+def paint_all(
+    jobs: Sequence[Job],
+    read: Callable[[Job], Photo],
+    paint: Callable[[Job, Photo], Pixels],
+    write: Callable[[Job, Photo, Pixels], None],
+) -> Iterator[Outcome]:
+    """Read, paint and write every job, and yield what became of it, in order.
+
+    Photos are read ahead and paintings written behind, in threads of their own, while the next one
+    is painted. A UserError ends its job alone.
+    """
+    with ThreadPoolExecutor(AHEAD) as readers, ThreadPoolExecutor(AHEAD) as writers:
+        reading: deque[Future[Photo]] = deque()
+        writing: deque[tuple[Outcome, Future[None] | None]] = deque()
+        rest = iter(jobs)
+        for job in jobs:
+            while len(reading) < AHEAD and (ahead := next(rest, None)):
+                reading.append(readers.submit(read, ahead))
+            outcome = Outcome(job.source, job.target, job.style, "painted")
+            try:
+                photo = reading.popleft().result()
+                started_s = time.perf_counter()
+                pixels = paint(job, photo)
+                height, width = pixels.shape[:2]
+                seconds = round(time.perf_counter() - started_s, 3)
+                outcome = replace(outcome, width=width, height=height, seconds=seconds)
+                writing.append((outcome, writers.submit(write, job, photo, pixels)))
+                del photo, pixels
+            except UserError as error:
+                writing.append((_failed(outcome, error), None))
+            while len(writing) > AHEAD:
+                yield _settled(*writing.popleft())
+        while writing:
+            yield _settled(*writing.popleft())
+
+
+def _settled(outcome: Outcome, written: Future[None] | None) -> Outcome:
+    if written is None:
+        return outcome
+    try:
+        written.result()
+    except UserError as error:
+        return _failed(outcome, error)
+    return outcome
+
+
+def _failed(outcome: Outcome, error: UserError) -> Outcome:
+    return replace(outcome, status="failed", error=str(error))

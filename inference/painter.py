@@ -1,0 +1,94 @@
+"""One command's whole look: styles and their shares, strength, colours, strokes, masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from data.images import Pixels, resized
+from errors import UserError
+from inference.effects import masked, mixed, with_detail, with_photo_colors
+from inference.stylizer import Stylizer
+
+FEATHER_SHARE = 0.004  # soft, and the outline stays
+Opener = Callable[[str], Stylizer]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a photo is painted."""
+
+    style: str
+    """A name or file, or a blend of them: `a:0.6,b:0.4`."""
+    strength: float = 1.0
+    """0 (the photo) to 1 (the painting)."""
+    preserve_color: bool = False
+    stroke_scale: float = 1.0
+    """Strokes are so many times as large as the network paints them."""
+    background: str = "none"
+    """The style where a mask is black; `none` leaves the photo."""
+    feather_px: float | None = None
+    """How far a mask's edges are softened; None: `FEATHER_SHARE` of the longer side."""
+
+
+class Painter:
+    """Paints photos in one look."""
+
+    def __init__(self, look: Look, open_style: Opener) -> None:
+        """Load what the look needs. Raises UserError."""
+        self.look = look
+        self.styles = [(open_style(name), share) for name, share in parse_blend(look.style)]
+        self.behind: list[tuple[Stylizer, float]] = []
+        if look.background != "none":
+            self.behind = [(open_style(n), share) for n, share in parse_blend(look.background)]
+
+    def __call__(self, photo: Pixels, mask: Pixels | None = None) -> Pixels:
+        """Return the painting of an H × W × 3 photo; a mask is H × W. Raises UserError."""
+        painting = self._painted(photo, self.styles)
+        if mask is not None:
+            background = self._painted(photo, self.behind) if self.behind else photo
+            feather_px = self.look.feather_px
+            if feather_px is None:
+                feather_px = FEATHER_SHARE * max(mask.shape)
+            painting = masked(painting, background, mask, feather_px)
+        return painting
+
+    def _painted(self, photo: Pixels, styles: list[tuple[Stylizer, float]]) -> Pixels:
+        look = self.look
+        small = photo
+        if look.stroke_scale != 1:
+            height, width = (max(1, round(s / look.stroke_scale)) for s in photo.shape[:2])
+            small = resized(photo, (width, height))
+        paintings = [stylizer(small) for stylizer, _ in styles]
+        painting = paintings[0]
+        if len(paintings) > 1:
+            painting = mixed(paintings, [share for _, share in styles])
+        if small is not photo:
+            painting = with_detail(photo, small, painting)
+        if look.preserve_color:
+            painting = with_photo_colors(painting, photo)
+        if look.strength < 1:
+            painting = mixed([painting, photo], [look.strength, 1 - look.strength])
+        return painting
+
+
+def parse_blend(text: str) -> list[tuple[str, float]]:
+    """Return the styles and their shares that `a:0.6,b:0.4` names; one name alone has all.
+
+    Raises UserError.
+    """
+    blend = []
+    for part in text.split(","):
+        name, colon, number = part.rpartition(":")
+        try:
+            share = float(number) if colon else 1.0
+        except ValueError:  # C:\style.safetensors, say
+            name, share = part, 1.0
+        name = name if colon else part
+        if not name or not 0 < share < float("inf"):
+            raise UserError(
+                f"--style {text}: {part!r} is no share; expected a name, or a blend like "
+                "starry_night:0.6,wave:0.4. See stylize.py --list."
+            )
+        blend.append((name, share))
+    return blend
