@@ -1,4 +1,4 @@
-"""Paint photos in a trained style, one forward pass each.
+"""Paint photos and films in a trained style, one forward pass each.
 
 python stylize.py photo.jpg --style starry_night -o painted.jpg
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +28,10 @@ ALL = "all"
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Paint photos in a trained style.")
     parser.add_argument(
-        "inputs", nargs="*", metavar="INPUT", help="photos, folders, 'globs*.jpg', - for stdin"
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="photos, folders, 'globs*.jpg', films, - for stdin",
     )
     parser.add_argument(
         "--style", metavar="NAME|FILE", help="a style of --list, its file, a blend a:0.6,b:0.4, all"
@@ -55,6 +60,9 @@ def parse_arguments() -> argparse.Namespace:
         "--feather-px", type=float, metavar="N", help="soften the mask's edges; default: a little"
     )
     look.add_argument(
+        "--smooth", type=float, default=0.0, metavar="S", help="films: less flicker, 0 to 1"
+    )
+    look.add_argument(
         "--sheet", action="store_true", help="one labelled picture of the photo in every --style"
     )
 
@@ -80,6 +88,7 @@ def parse_arguments() -> argparse.Namespace:
         ("tile_px", 0, None),
         ("max_pixels", 0, None),
         ("strength", 0, 1),
+        ("smooth", 0, 1),
         ("feather_px", 0, None),
     ):
         value = getattr(args, name)
@@ -103,7 +112,8 @@ def main() -> int:
         list_styles()
         return 0
 
-    from inference.batch import STDIO, paint_all, plan, shard_of
+    from inference.batch import paint_all, plan, shard_of
+    from inference.film import is_film
     from progress import progress_bar
 
     styles = styles_of(args.style)
@@ -115,21 +125,22 @@ def main() -> int:
     jobs, skipped = without_finished(planned[index::count], args.overwrite)
     studio = Studio(args, styles)
     if not args.sheet:
-        for job in dict.fromkeys(job.style for job in jobs):
-            studio.painter(job)  # what is wrong with a style is said before any work
+        for style in dict.fromkeys(job.style for job in jobs):
+            studio.painter(style)  # what is wrong with a style is said before any work
 
+    films = [job for job in jobs if is_film(Path(job.source))]
+    jobs = [job for job in jobs if job not in films]
     outcomes = list(skipped)
+    for job in films:
+        outcomes.append(studio.film(job))
+        tell(outcomes[-1], args.json)
     shown = len(jobs) > 1 and sys.stderr.isatty()
     with progress_bar(len(jobs), "photo", shown=shown) as progress:
         for outcome in paint_all(jobs, studio.read, studio.paint, studio.write):
             outcomes.append(outcome)
             progress.update()
-            if outcome.status == "failed" and len(planned) == 1:
-                raise UserError(outcome.error)
-            if args.json:
-                progress.write(json.dumps(outcome.to_dict()), file=sys.stdout)
-            elif outcome.status == "painted" and outcome.output != STDIO:
-                progress.write(outcome.output, file=sys.stdout)
+            with progress.external_write_mode():
+                tell(outcome, args.json)
     if args.report:
         write_report(args.report, outcomes)
     return conclude(outcomes)
@@ -147,14 +158,17 @@ def without_finished(jobs: list[Job], overwrite: bool) -> tuple[list[Job], list[
 
     Raises UserError for a place that cannot be written, and for one output that exists.
     """
+    from data import images
     from data.images import check_writable
+    from inference import film
     from inference.batch import STDIO, Outcome
 
     todo, skipped = [], []
     for job in jobs:
         target = Path(job.target)
         if job.target != STDIO:
-            check_writable(target)
+            moving = film.is_film(Path(job.source))
+            check_writable(target, film.SUFFIXES if moving else images.SUFFIXES)
         if overwrite or job.target == STDIO or not target.exists():
             todo.append(job)
         elif len(jobs) == 1:
@@ -193,12 +207,10 @@ class Studio:
 
     def paint(self, job: Job, photo: Photo) -> Pixels:
         """Return a job's painting. Raises UserError that names its photo."""
-        from data.images import picture_sheet, read_mask
+        from data.images import picture_sheet
 
         pixels = photo.pixels
-        mask = None
-        if self.args.mask:
-            mask = read_mask(self.args.mask, (pixels.shape[1], pixels.shape[0]))
+        mask = self._mask(pixels)
         try:
             if not self.args.sheet:
                 return self.painter(job.style)(pixels, mask)
@@ -223,6 +235,41 @@ class Studio:
             sys.stdout.buffer.flush()
         else:
             write_pixels(Path(job.target), painting, alpha, photo.exif)
+
+    def film(self, job: Job) -> Outcome:
+        """Paint a film, frame by frame, and return what became of it."""
+        from data.images import resize_pixels
+        from inference.batch import Outcome
+        from inference.film import paint_film
+
+        args = self.args
+        painter = self.painter(job.style)
+        smoother = None
+        if args.smooth:
+            from inference.smoothing import Smoother
+
+            smoother = Smoother(args.smooth)
+
+        def paint(frame: Pixels) -> Pixels:
+            frame = resize_pixels(frame, args.size_px or 0, args.scale)
+            return smoother(frame, paint_frame) if smoother else paint_frame(frame)
+
+        def paint_frame(frame: Pixels) -> Pixels:
+            return painter(frame, self._mask(frame))
+
+        started_s = time.perf_counter()
+        outcome = Outcome(job.source, job.target, job.style, "painted")
+        try:
+            paint_film(Path(job.source), Path(job.target), paint)
+        except UserError as error:
+            return replace(outcome, status="failed", error=str(error))
+        return replace(outcome, seconds=round(time.perf_counter() - started_s, 3))
+
+    def _mask(self, photo: Pixels) -> Pixels | None:
+        from data.images import read_mask
+
+        size = photo.shape[1], photo.shape[0]
+        return read_mask(self.args.mask, size) if self.args.mask else None
 
     def painter(self, style: str) -> Painter:
         """Return the painter of a style, loaded once. Raises UserError."""
@@ -265,6 +312,16 @@ def list_styles() -> None:
         print(f"{info.name:20}  {info.title}\n{'':20}  {info.about}")
 
 
+def tell(outcome: Outcome, as_json: bool) -> None:
+    """Print what became of a photo, or where its painting is."""
+    from inference.batch import STDIO
+
+    if as_json:
+        print(json.dumps(outcome.to_dict()), flush=True)
+    elif outcome.status == "painted" and outcome.output != STDIO:
+        print(outcome.output, flush=True)
+
+
 def write_report(path: Path, outcomes: list[Outcome]) -> None:
     """Write what became of every photo as JSON."""
     counts = dict.fromkeys(("painted", "skipped", "failed"), 0)
@@ -280,6 +337,8 @@ def conclude(outcomes: list[Outcome]) -> int:
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     skipped = sum(outcome.status == "skipped" for outcome in outcomes)
     painted = len(outcomes) - len(failed) - skipped
+    if len(outcomes) == 1 and failed:
+        raise UserError(failed[0].error)
     for outcome in failed:
         print(f"error: {outcome.error}", file=sys.stderr)
     if len(outcomes) > 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from PIL import (
     ImageFile,
     ImageFilter,
     ImageOps,
+    ImageSequence,
     UnidentifiedImageError,
 )
 
@@ -31,6 +32,7 @@ from errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 ALPHA_SUFFIXES = (".png", ".webp", ".tif", ".tiff")
+ANIMATION_SUFFIXES = (".gif", ".webp")
 JPEG_QUALITY = 95
 TITLE_PX = 22
 MAX_PIXELS = 500_000_000
@@ -77,8 +79,7 @@ def read_photo(
     with `name`, also for more than `max_pixels` (0: `MAX_PIXELS`).
     """
     image = _open(content, name, max_pixels=max_pixels)
-    factor = scale * (longer_px / max(image.size) if longer_px else 1)
-    image = resize(image, factor)
+    image = resize(image, _factor(image, longer_px, scale))
     alpha = np.array(image.getchannel("A")) if image.mode == "RGBA" else None
     pixels = _rgb_pixels(image)
     if alpha is not None:
@@ -169,10 +170,50 @@ def encode(
     image.save(file, format_, **options)
 
 
-def check_writable(path: Path) -> None:
-    """Raise UserError, before any work is done, for a path that `write_image` could not write."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"{path}: suffix {path.suffix!r}; expected one of {', '.join(SUFFIXES)}.")
+def animation_frames(path: Path) -> int:
+    """Return how many frames a GIF or WebP file has; 0 for one that cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return int(getattr(image, "n_frames", 1))
+    except OSError:
+        return 0
+
+
+def write_animation(source: Path, target: Path, paint: Callable[[Pixels], Pixels]) -> int:
+    """Write an animation anew, each frame painted; durations and loops stay. Return their number.
+
+    Raises ImageError for one that cannot be read, UserError for a place that cannot be written.
+    """
+    try:
+        with Image.open(source) as animation:
+            frames = ImageSequence.Iterator(animation)
+            durations = [int(frame.info.get("duration", 100)) for frame in frames]
+            painted = (
+                Image.fromarray(paint(_rgb_pixels(frame)))
+                for frame in ImageSequence.Iterator(animation)
+            )
+            format_ = Image.registered_extensions()[target.suffix.lower()]
+            next(painted).save(
+                target,
+                format_,
+                save_all=True,
+                append_images=painted,
+                duration=durations,
+                loop=animation.info.get("loop", 0),
+                **_OPTIONS.get(format_, {}),
+            )
+    except OSError as error:
+        raise ImageError(
+            f"{source}: cannot be painted ({error}); expected a whole animation, and room. "
+            "Check the file."
+        ) from error
+    return len(durations)
+
+
+def check_writable(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
+    """Raise UserError, before any work is done, for a path that could not be written."""
+    if path.suffix.lower() not in suffixes:
+        raise UserError(f"{path}: suffix {path.suffix!r}; expected one of {', '.join(suffixes)}.")
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
@@ -200,6 +241,13 @@ def resized_square(pixels: Pixels, side_px: int) -> Pixels:
 def resized(picture: Array, size: tuple[int, int]) -> Any:
     """Return pixels, or an H × W plane of float32, resized to (width, height), antialiased."""
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+
+
+def resize_pixels(pixels: Pixels, longer_px: int, scale: float) -> Pixels:
+    """Return pixels as `read_photo` resizes them."""
+    image = Image.fromarray(pixels)
+    factor = _factor(image, longer_px, scale)
+    return pixels if factor == 1 else np.asarray(resize(image, factor))
 
 
 def blurred(plane: Pixels, sigma_px: float) -> Pixels:
@@ -357,3 +405,7 @@ def _exif_of(image: Image.Image) -> bytes:
 def _srgb_profile() -> bytes:
     profile: bytes = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile
+
+
+def _factor(image: Image.Image, longer_px: int, scale: float) -> float:
+    return scale * (longer_px / max(image.size) if longer_px else 1)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from data.images import SUFFIXES, Photo, Pixels
 from errors import UserError
+from inference import film
 
 STDIO = "-"
 AHEAD = 2
@@ -50,27 +51,26 @@ class Outcome:
         return {key: value for key, value in asdict(self).items() if key != "error" or value}
 
 
-def plan(
-    inputs: Sequence[str], output: Path | None, styles: Sequence[str], suffix: str = ""
-) -> list[Job]:
+def plan(inputs: Sequence[str], output: Path | None, styles: Sequence[str]) -> list[Job]:
     """Return each photo in each style with the file that its painting goes to.
 
     Without `output` that is INPUT_STYLE beside nothing, in the current folder; in a folder, the
     photo's path below the folder that was given, below a folder for each style where there are
-    several. `suffix` replaces the photo's. Raises UserError for inputs that are not there, and for
+    several. Raises UserError for inputs that are not there, and for
     outputs that would overwrite an input or one another.
     """
     pairs = list(find_photos(inputs))
     text = str(output) if output is not None else ""
+    files = (*SUFFIXES, *film.SUFFIXES)
     to_file = text == STDIO or (
-        output is not None and output.suffix.lower() in SUFFIXES and not output.is_dir()
+        output is not None and output.suffix.lower() in files and not output.is_dir()
     )
     count = len(pairs) * len(styles)
     if to_file and count > 1:
         raise UserError(f"-o {text}: one file for {count} paintings; expected a folder.")
     if output is not None and not to_file and output.suffix and not output.is_dir() and count == 1:
         raise UserError(
-            f"-o {output}: suffix {output.suffix!r}; expected one of {', '.join(SUFFIXES)}, or "
+            f"-o {output}: suffix {output.suffix!r}; expected one of {', '.join(files)}, or "
             "a folder."
         )
     sources = {Path(source).resolve() for source, _ in pairs if source != STDIO}
@@ -85,8 +85,6 @@ def plan(
                 target = output / (name if len(styles) > 1 else "") / relative
             else:
                 target = Path(f"{relative.stem}_{name}{relative.suffix}")
-            if suffix and not to_file:
-                target = target.with_suffix(suffix)
             jobs.append(Job(source, str(target), style))
             if str(target) == STDIO:
                 continue

@@ -1,0 +1,210 @@
+"""Films and animations, frame by frame: what comes in is kept but for the picture.
+
+Frames are uint8, H rows × W columns × 3.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from data.images import ANIMATION_SUFFIXES, Pixels, animation_frames, write_animation
+from errors import UserError
+from progress import progress_bar
+
+FILM_CODECS = {
+    ".mp4": "libx264",
+    ".m4v": "libx264",
+    ".mov": "libx264",
+    ".mkv": "libx264",
+    ".avi": "mpeg4",
+    ".webm": "libvpx-vp9",
+}
+CODEC_OPTIONS = {
+    "libx264": {"crf": "18"},
+    "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6"},
+    "mpeg4": {"q": "3"},
+}
+SUFFIXES = (*FILM_CODECS, *ANIMATION_SUFFIXES)
+AHEAD = 4
+Item = TypeVar("Item")
+Paint = Callable[[Pixels], Pixels]
+
+
+def is_film(path: Path) -> bool:
+    """Return whether a file is a film by its suffix, or a picture with several frames."""
+    suffix = path.suffix.lower()
+    if suffix in FILM_CODECS:
+        return True
+    return suffix in ANIMATION_SUFFIXES and animation_frames(path) > 1
+
+
+def paint_film(source: Path, target: Path, paint: Paint, shown: bool = True) -> int:
+    """Paint every frame of a film or animation; return how many there were.
+
+    Sound, frame times, size and the way up stay. The file is written beside and renamed, so an
+    interrupted run leaves none. Raises UserError.
+    """
+    suffix = target.suffix.lower()
+    if (suffix in FILM_CODECS) != (source.suffix.lower() in FILM_CODECS):
+        raise UserError(
+            f"{target}: suffix {suffix!r} for {source.suffix}; expected an animation from an "
+            "animation, a film from a film. Choose another with -o."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{os.getpid()}{suffix}")
+    try:
+        write = _paint_video if suffix in FILM_CODECS else _paint_animation
+        count = write(source, beside, paint, shown)
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
+    return count
+
+
+def _paint_animation(source: Path, target: Path, paint: Paint, shown: bool) -> int:
+    with progress_bar(animation_frames(source), "frame", shown=shown) as progress:
+
+        def painted(frame: Pixels) -> Pixels:
+            progress.update()
+            return paint(frame)
+
+        return write_animation(source, target, painted)
+
+
+def _paint_video(source: Path, target: Path, paint: Paint, shown: bool) -> int:
+    av = _av()
+    try:
+        with av.open(str(source)) as film, av.open(str(target), "w") as out:
+            return _transcode(av, film, out, source, target, paint, shown)
+    except av.FFmpegError as error:
+        raise UserError(
+            f"{source}: cannot be painted ({error.strerror or error}); expected a whole film. "
+            "Check the file, or choose another suffix with -o."
+        ) from error
+
+
+def _transcode(
+    av: ModuleType, film: Any, out: Any, source: Path, target: Path, paint: Paint, shown: bool
+) -> int:
+    if not film.streams.video:
+        raise UserError(f"{source}: has no picture; expected a film. Check the file.")
+    video = film.streams.video[0]
+    video.thread_type = "AUTO"
+    codec = FILM_CODECS[target.suffix.lower()]
+    rate = video.average_rate or video.guessed_rate or Fraction(25)
+    picture = out.add_stream(codec, rate=rate, options=CODEC_OPTIONS[codec])
+    sounds = {stream.index: out.add_stream_from_template(stream) for stream in film.streams.audio}
+    wanted = [video, *(stream for stream in film.streams.audio)]
+    total = video.frames or int(float(video.duration or 0) * (video.time_base or 0) * rate)
+    count = 0
+
+    def frames() -> Iterator[tuple[Any, Any]]:
+        """Yield (a packet of sound, None) or (a frame's times, its pixels), as they come."""
+        for packet in film.demux(wanted):
+            if packet.stream.index in sounds:
+                if packet.dts is not None:
+                    yield packet, None
+                continue
+            for frame in packet.decode():
+                upright = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+                yield (frame.pts, frame.time_base), np.ascontiguousarray(upright)
+
+    def encode(times: tuple[int, Fraction], pixels: Pixels) -> None:
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame.pts, frame.time_base = times
+        out.mux(picture.encode(frame))
+
+    def copy_sound(packet: Any) -> None:
+        packet.stream = sounds[packet.stream.index]
+        out.mux(packet)
+
+    with (
+        progress_bar(total, "frame", shown=shown) as progress,
+        ThreadPoolExecutor(1) as writer,
+    ):
+        pending: list[Future[None]] = []
+        early = []  # sound before the first frame, which opens the file
+        for what, pixels in _ahead(frames()):
+            if pixels is None and not count:
+                early.append(what)
+                continue
+            if pixels is None:
+                pending.append(writer.submit(copy_sound, what))
+            else:
+                painted = paint(pixels)
+                if not count:
+                    height, width = painted.shape[:2]
+                    picture.width, picture.height = width, height
+                    # half as many colours as pixels need even sides
+                    picture.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
+                    picture.codec_context.time_base = what[1]
+                    pending.extend(writer.submit(copy_sound, packet) for packet in early)
+                pending.append(writer.submit(encode, what, painted))
+                count += 1
+                progress.update()
+            while len(pending) > AHEAD:
+                pending.pop(0).result()
+        for write in pending:
+            write.result()
+    if not count:
+        raise UserError(f"{source}: no frame can be read; expected a whole film. Check the file.")
+    out.mux(picture.encode(None))
+    return count
+
+
+def _ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield items that a thread makes, a few ahead of their use."""
+    made: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(AHEAD)
+    stop = threading.Event()
+
+    def put(item: Item | None, error: BaseException | None = None) -> None:
+        while not stop.is_set():
+            try:
+                return made.put((item, error), timeout=0.1)
+            except queue.Full:
+                continue
+
+    def make() -> None:
+        try:
+            for item in items:
+                put(item)
+                if stop.is_set():
+                    return
+            put(None, StopIteration())
+        except BaseException as error:  # raised again where the items are used
+            put(None, error)
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = made.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _av() -> ModuleType:
+    try:
+        import av
+    except ImportError as error:
+        raise UserError(
+            "films: PyAV is not installed; expected the extra of films. Run: pip install '.[film]'"
+        ) from error
+    module: ModuleType = av
+    return module
