@@ -45,6 +45,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument("--list", action="store_true", help="list the styles and stop")
+    parser.add_argument(
+        "--export", nargs=2, metavar=("onnx|torchscript", "FILE"), help="write the style and stop"
+    )
 
     look = parser.add_argument_group("look")
     look.add_argument("--strength", type=float, default=1.0, help="0 (photo) to 1 (painting)")
@@ -81,7 +84,9 @@ def parse_arguments() -> argparse.Namespace:
     how.add_argument("--report", type=Path, metavar="FILE", help="write what became of each photo")
     how.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args()
-    if not args.list and not (args.inputs and args.style):
+    if args.export and not args.style:
+        parser.error("--export; expected --style NAME with it; --list shows the styles")
+    if not (args.list or args.export) and not (args.inputs and args.style):
         parser.error("expected INPUT... and --style NAME; --list shows the styles")
     for name, low, high in (
         ("size_px", 1, None),
@@ -111,6 +116,8 @@ def main() -> int:
     if args.list:
         list_styles()
         return 0
+    if args.export:
+        return export_style(args)
 
     from inference.batch import paint_all, plan, shard_of
     from inference.film import is_film
@@ -310,6 +317,20 @@ def list_styles() -> None:
     for path in style_files():
         info = read_info(path)
         print(f"{info.name:20}  {info.title}\n{'':20}  {info.about}")
+
+
+def export_style(args: argparse.Namespace) -> int:
+    """Write a style for other programs."""
+    from inference.export import export
+
+    format_, target = args.export[0], Path(args.export[1])
+    if target.exists() and not args.overwrite:
+        raise UserError(
+            f"{target}: exists; expected a new file. Add --overwrite, or choose another."
+        )
+    export(args.style, format_, target)
+    print(target)
+    return 0
 
 
 def tell(outcome: Outcome, as_json: bool) -> None:

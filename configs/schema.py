@@ -19,7 +19,7 @@ import yaml
 
 from errors import UserError
 from losses.functional import CONTENT_DISTANCES, GRAMS, STYLE_DISTANCES
-from models.layout import MIN_SIZE_PX, NORMS, PADDINGS, UPSAMPLES
+from models.layout import MIN_SIZE_PX, NORMS, OUTPUTS, PADDINGS, UPSAMPLES
 from models.vgg import NETWORKS, NORMALIZATIONS, POOLINGS, layer_names
 
 LR_SCHEDULES = ("constant", "cosine")
@@ -45,6 +45,8 @@ class ModelConfig:
     """fractional4 | fractional3 (the paper's kernel) | resize (nearest, then a convolution)."""
     padding: str = "reflect"
     """reflect | reflect-start (once, before the first layer: the paper's) | zero."""
+    output: str = "tanh"
+    """tanh | linear (cut to [0, 1], the last layer not balanced: as other trainers have it)."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model.norm": NORMS,
     "model.upsample": UPSAMPLES,
     "model.padding": PADDINGS,
+    "model.output": OUTPUTS,
     "loss.network": tuple(NETWORKS),
     "loss.normalization": NORMALIZATIONS,
     "loss.pooling": POOLINGS,

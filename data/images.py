@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 from PIL import (
+    ExifTags,
     Image,
     ImageCms,
     ImageDraw,
@@ -43,7 +44,16 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": JPEG_QUALITY},
     "TIFF": {"compression": "tiff_lzw"},
 }
-_ORIENTATION = 0x0112
+_KEPT_FOLDERS = {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo}
+_KEPT_TAGS = _KEPT_FOLDERS | {
+    ExifTags.Base.ImageDescription,
+    ExifTags.Base.Make,
+    ExifTags.Base.Model,
+    ExifTags.Base.Software,
+    ExifTags.Base.DateTime,
+    ExifTags.Base.Artist,
+    ExifTags.Base.Copyright,
+}  # not the orientation, which is applied, nor how the pixels were stored
 
 
 Pixels = npt.NDArray[np.uint8]
@@ -65,7 +75,7 @@ class Photo:
     alpha: Pixels | None
     """H × W, or None where the file has no transparency."""
     exif: bytes = b""
-    """What the camera wrote, without the orientation; empty for none."""
+    """Who took it, when, where and with what, as EXIF; empty for none."""
 
 
 def read_photo(
@@ -389,14 +399,14 @@ def _rgb_pixels(image: Image.Image) -> Pixels:
 
 
 def _exif_of(image: Image.Image) -> bytes:
-    """Return the EXIF data but for the orientation; empty where there is none, or a damaged one."""
+    """Return what EXIF says of how a photo came about; empty for none, and for a damaged one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exif = Image.Exif()
-            exif.load(image.getexif().tobytes())  # the orientation is still needed there
-            exif.pop(_ORIENTATION, None)
-            return exif.tobytes() if len(exif) else b""
+            found, kept = image.getexif(), Image.Exif()
+            for tag in _KEPT_TAGS & found.keys():
+                kept[tag] = found.get_ifd(tag) if tag in _KEPT_FOLDERS else found[tag]
+            return kept.tobytes() if len(kept) else b""
     except Exception:  # as many kinds as there are ways to damage it; the picture matters more
         return b""
 

@@ -81,6 +81,7 @@ class _Graph:
         self.num_blocks: int = model.get("num_blocks", 5)
         self.norm: str = model.get("norm", "instance")
         self.upsample: str = model.get("upsample", "fractional4")
+        self.output: str = model.get("output", "tanh")
         padding = model.get("padding", "reflect")
         self.start_px = 8 * self.num_blocks if padding == "reflect-start" else 0
         self.border = "reflect" if padding == "reflect" else "constant"
@@ -161,7 +162,7 @@ class _Graph:
         painting of 512 × 512 (two AVX2 cores).
         """
         kernel = self.weights[f"layers.{name}.weight"]
-        period = grid_px(self.upsample)
+        period = grid_px(self.upsample, self.output)
         if period > 1:
             kernel = _balanced(kernel, period)
         size = kernel.shape[-1]
@@ -171,7 +172,10 @@ class _Graph:
         x = self._padded(x, size // 2, right_px=WIDE_PX - 1)
         x = _convolved(x, wide.reshape(-1, *wide.shape[2:]), (1, WIDE_PX))
         x = ops.add(x, _of_channels(np.tile(self.weights[f"layers.{name}.bias"], WIDE_PX)))
-        x = ops.multiply(ops.add(ops.tanh(x), np.float32(1)), np.float32(255 / 2))
+        if self.output == "linear":
+            x = ops.multiply(ops.clamp(x, 0.0, 1.0), np.float32(255))
+        else:
+            x = ops.multiply(ops.add(ops.tanh(x), np.float32(1)), np.float32(255 / 2))
         x = ops.transpose(ops.convert(ops.round(x), "u8"), _ints(0, 2, 3, 1))
         return ops.reshape(x, _ints(0, 0, -1, 3), True)
 

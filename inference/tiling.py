@@ -150,6 +150,7 @@ class TiledPainter:
             )
         layers: list[Any] = list(network.layers)
         self.head, self.blocks, self.tail = layers[:3], layers[3:-3], layers[-3:]
+        self.in_range = network.in_range
         self.device = device
         self.dtype = next(network.parameters()).dtype
         self.tile = -(-tile_px // STRIDE)  # its side at a quarter of the size
@@ -187,7 +188,7 @@ class TiledPainter:
         self._pass(partial(self._tail, x, 1), measure=self.tail[0][1])
         self._pass(partial(self._tail, x, 2), measure=self.tail[1][1])
         for region in self._regions():
-            stylized = to_pixels((torch.tanh(self._tail(x, 3, region).float()) + 1) / 2)
+            stylized = to_pixels(self.in_range(self._tail(x, 3, region)))
             px = region.times(STRIDE)
             part = painted[px.top : px.bottom, px.left : px.right]
             part[:] = stylized[: part.shape[0], : part.shape[1]]

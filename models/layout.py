@@ -13,13 +13,19 @@ import numpy.typing as npt
 NORMS = ("instance", "batch")
 UPSAMPLES = ("fractional3", "fractional4", "resize")
 PADDINGS = ("reflect", "reflect-start", "zero")
+OUTPUTS = ("tanh", "linear")
 MIN_SIZE_PX = 16
 STRIDE = 4  # two convolutions of stride 2: inside, a photo is four times smaller
 
 
-def check_choices(norm: str, upsample: str, padding: str) -> None:
+def check_choices(norm: str, upsample: str, padding: str, output: str) -> None:
     """Raise ValueError for a choice that there is not."""
-    for value, choices in ((norm, NORMS), (upsample, UPSAMPLES), (padding, PADDINGS)):
+    for value, choices in (
+        (norm, NORMS),
+        (upsample, UPSAMPLES),
+        (padding, PADDINGS),
+        (output, OUTPUTS),
+    ):
         if value not in choices:
             raise ValueError(f"{value!r}; expected one of {', '.join(choices)}")
 
@@ -30,12 +36,13 @@ def weight_shapes(
     norm: str = "instance",
     upsample: str = "fractional4",
     padding: str = "reflect",
+    output: str = "tanh",
 ) -> dict[str, tuple[int, ...]]:
     """Return the shape of each weight of `TransformerNet` with these arguments, by its name.
 
     Raises ValueError for a choice that there is not.
     """
-    check_choices(norm, upsample, padding)
+    check_choices(norm, upsample, padding, output)
     half, quarter = 2 * width, 4 * width
     up1, up2, last = (f"{num_blocks + i}" for i in (3, 4, 5))
     convs = {
@@ -66,9 +73,12 @@ def weight_shapes(
     return shapes
 
 
-def grid_px(upsample: str) -> int:
-    """Return the period of the grid that the last layer averages away; 1 for none."""
-    return 1 if upsample == "fractional3" else STRIDE  # the paper's network has its grid
+def grid_px(upsample: str, output: str) -> int:
+    """Return the period of the grid that the last layer averages away; 1 for none.
+
+    The paper's network, and those trained by others, have their grid.
+    """
+    return 1 if upsample == "fractional3" or output == "linear" else STRIDE
 
 
 @cache

@@ -1,10 +1,13 @@
 """A trained style on disk: safetensors with everything about it in its metadata.
 
 Reading one takes NumPy alone; torch is imported where a network is made of it.
+
+python -m models.style_file import FILE.pth -o mine.safetensors
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -16,7 +19,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from errors import UserError
+from errors import UserError, run_program
 from models.layout import weight_shapes
 
 if TYPE_CHECKING:
@@ -75,9 +78,14 @@ def save_style(
 
     `precision` is `float16` or `float32`. Raises ValueError for weights that float16 cannot hold.
     """
+    weights = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
+    write_style(path, weights, info, precision)
+
+
+def write_style(path: Path, weights: dict[str, Array], info: StyleInfo, precision: str) -> None:
+    """Write a network's weights as a style file, as `save_style` does."""
     state: dict[str, Array] = {}
-    for name, value in network.state_dict().items():
-        array = value.detach().cpu().numpy()
+    for name, array in weights.items():
         if np.issubdtype(array.dtype, np.floating):
             with np.errstate(over="ignore"):  # told below
                 array = array.astype(PRECISIONS[PRECISIONS.index(precision)])
@@ -119,21 +127,7 @@ def read_style(path: Path) -> tuple[StyleInfo, dict[str, Array]]:
             f"{path}: describes no network that this version knows ({error}); expected model keys "
             "of configs/schema.py. Train the style again."
         ) from error
-    for name in sorted(expected.keys() | state.keys()):
-        found = state[name].shape if name in state else None
-        wanted = expected.get(name)
-        if found != wanted:
-            raise StyleFileError(
-                f"{path}: weights {name} are {found or 'missing'}; expected {wanted or 'none'}. "
-                "The file is damaged: get or train it again."
-            )
-        if np.issubdtype(state[name].dtype, np.floating):
-            state[name] = state[name].astype(np.float32)
-            if not np.isfinite(state[name]).all():
-                raise StyleFileError(
-                    f"{path}: weights {name} hold inf or NaN; expected finite numbers. "
-                    "The file is damaged: get or train it again."
-                )
+    check_weights(path, state, expected)
     return info, state
 
 
@@ -151,6 +145,27 @@ def load_style(path: Path, device: torch.device | None = None) -> tuple[Transfor
     network.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
     network.to(memory_format=torch.channels_last).to(device or torch.device("cpu"))
     return network.eval().requires_grad_(False), info
+
+
+def check_weights(
+    path: Path, state: dict[str, Array], expected: dict[str, tuple[int, ...]]
+) -> None:
+    """Make the weights float32. Raises StyleFileError for others than expected, or not finite."""
+    for name in sorted(expected.keys() | state.keys()):
+        found = state[name].shape if name in state else None
+        wanted = expected.get(name)
+        if found != wanted:
+            raise StyleFileError(
+                f"{path}: weights {name} are {found or 'missing'}; expected {wanted or 'none'}. "
+                "The file is damaged: get or train it again."
+            )
+        if np.issubdtype(state[name].dtype, np.floating):
+            state[name] = state[name].astype(np.float32)
+            if not np.isfinite(state[name]).all():
+                raise StyleFileError(
+                    f"{path}: weights {name} hold inf or NaN; expected finite numbers. "
+                    "The file is damaged: get or train it again."
+                )
 
 
 def find_style(name_or_file: str) -> Path:
@@ -221,3 +236,32 @@ def _check_format(path: Path, metadata: dict[str, str]) -> str:
             "Update Onestroke."
         )
     return version
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Styles trained elsewhere as style files.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    importing = commands.add_parser("import", help="a state dict of pytorch/examples")
+    importing.add_argument("file", type=Path, metavar="FILE")
+    importing.add_argument("-o", "--output", type=Path, help="default: FILE's name, here")
+    for name in ("title", "artist", "licence", "credit"):
+        importing.add_argument(f"--{name}", default="", help="what the file says of its style")
+    importing.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args()
+    output = args.output or Path(args.file.stem + SUFFIX)
+    if output.suffix != SUFFIX:
+        raise UserError(f"-o {output}: suffix {output.suffix!r}; expected {SUFFIX}. Change it.")
+    if output.exists():
+        raise UserError(f"{output}: exists; expected a new file. Choose another with -o.")
+    from models.foreign import import_state
+
+    model, weights = import_state(args.file)
+    style = {name: getattr(args, name) for name in ("title", "artist", "licence", "credit")}
+    info = StyleInfo(output.stem, {"model": model, "style": style})
+    write_style(output, weights, info, "float32")  # the same pixels, to the last bit or so
+    print(output)
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

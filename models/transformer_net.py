@@ -28,13 +28,15 @@ class TransformerNet(nn.Module):
         norm: str = "instance",
         upsample: str = "fractional4",
         padding: str = "reflect",
+        output: str = "tanh",
     ) -> None:
         """Build the network for `width` channels at full size (2 and 4 times that further in).
 
         Raises ValueError for a choice outside those of models/layout.py.
         """
         super().__init__()
-        check_choices(norm, upsample, padding)
+        check_choices(norm, upsample, padding, output)
+        self.output = output
         # Each unpadded block loses 2 px a side at a quarter of the size: 8 px of the photo.
         self.start_px = 8 * num_blocks if padding == "reflect-start" else 0
         border = "reflect" if padding == "reflect" else "zero"
@@ -46,7 +48,7 @@ class TransformerNet(nn.Module):
             *(ResidualBlock(4 * width, norm, block_border) for _ in range(num_blocks)),
             UpsampleLayer(4 * width, 2 * width, upsample, norm, border),
             UpsampleLayer(2 * width, width, upsample, norm, border),
-            PaddedConv(width, 3, 9, 1, border, bias=True, grid_px=grid_px(upsample)),
+            PaddedConv(width, 3, 9, 1, border, bias=True, grid_px=grid_px(upsample, output)),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -60,9 +62,12 @@ class TransformerNet(nn.Module):
             raise ValueError(f"{height} x {width} px; expected at least {MIN_SIZE_PX} px a side")
         start = self.start_px
         x = reflect_pad(images, start, start + -width % STRIDE, start, start + -height % STRIDE)
-        x = self.layers(2 * x - 1)
+        return self.in_range(self.layers(2 * x - 1))[..., :height, :width]
+
+    def in_range(self, x: Tensor) -> Tensor:
+        """Return what the last layer gave, brought into [0, 1]."""
         x = x.to(torch.promote_types(x.dtype, torch.float32))  # near 1 bf16 has steps of 1/256
-        return (0.5 * (torch.tanh(x) + 1))[..., :height, :width]
+        return x.clamp(0, 1) if self.output == "linear" else 0.5 * (torch.tanh(x) + 1)
 
 
 class PaddedConv(nn.Module):

@@ -28,9 +28,13 @@ HOMES = {
     "torch.utils.tensorboard": {"training/run_log.py"},
     "matplotlib": {"baselines/report.py"},
     "tqdm": {"progress.py"},
-    "argparse": {f"{program}.py" for program in PROGRAMS} | {"data/coco.py"},
+    "argparse": {f"{program}.py" for program in PROGRAMS}
+    | {"data/coco.py", "models/style_file.py"},
     "pypdl": {"data/coco.py"},
-    "openvino": {"inference/openvino_engine.py"},
+    "openvino": {"inference/openvino_engine.py", "inference/export.py"},
+    "av": {"inference/film.py"},
+    "cv2": {"inference/smoothing.py"},
+    "onnx": {"inference/export.py"},
     "psutil": {"inference/memory.py"},
 }
 FILES = (
