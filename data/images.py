@@ -196,8 +196,10 @@ def write_animation(source: Path, target: Path, paint: Callable[[Pixels], Pixels
     """
     try:
         with Image.open(source) as animation:
-            frames = ImageSequence.Iterator(animation)
-            durations = [int(frame.info.get("duration", 100)) for frame in frames]
+            durations = []
+            for frame in ImageSequence.Iterator(animation):
+                frame.load()  # WebP knows it only then
+                durations.append(int(frame.info.get("duration", 100)))
             painted = (
                 Image.fromarray(paint(_rgb_pixels(frame)))
                 for frame in ImageSequence.Iterator(animation)

@@ -84,7 +84,8 @@ def plan(inputs: Sequence[str], output: Path | None, styles: Sequence[str]) -> l
             elif output is not None:
                 target = output / (name if len(styles) > 1 else "") / relative
             else:
-                target = Path(f"{relative.stem}_{name}{relative.suffix}")
+                suffix = relative.suffix if relative.suffix.lower() in files else ".png"
+                target = Path(f"{relative.stem}_{name}{suffix}")
             jobs.append(Job(source, str(target), style))
             if str(target) == STDIO:
                 continue

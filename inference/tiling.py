@@ -103,7 +103,6 @@ class FeatureMap:
         """Reserve the room. Raises UserError where the disk lacks it."""
         self.shape = height, width, channels
         size = 2 * height * width * channels
-        self.file = tempfile.TemporaryFile()  # noqa: SIM115, as long as the map
         folder = tempfile.gettempdir()
         free = shutil.disk_usage(folder).free
         if free < size:
@@ -111,6 +110,7 @@ class FeatureMap:
                 f"{folder}: {free >> 20:,} MiB free; expected {size >> 20:,} MiB for "
                 "a photo of this size. Free some space, or set TMPDIR to another folder."
             )
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115, as long as the map
         self.file.truncate(size)
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(self.file.fileno(), 0, size)

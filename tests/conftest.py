@@ -12,6 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from configs.schema import load_config
+from models.style_file import StyleInfo, save_style
+from models.transformer_net import TransformerNet
+
 # A test process a core, so one thread each, in the commands that tests start as well.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
@@ -39,6 +43,16 @@ def run() -> Run:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
 
     return run_program
+
+
+@pytest.fixture(scope="session")
+def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small style file: random weights paint something, and that is enough here."""
+    torch.manual_seed(0)
+    config = load_config(None, ["model.width=4", "model.num_blocks=1"])
+    path = tmp_path_factory.mktemp("style") / "mine.safetensors"
+    save_style(path, TransformerNet(4, 1), StyleInfo("mine", config.to_dict(), 1))
+    return path
 
 
 @pytest.fixture

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from configs.schema import load_config
 from data.images import read_bytes, read_photo
-from models.style_file import StyleInfo, save_style
-from models.transformer_net import TransformerNet
 from tests.conftest import PHOTOS, ROOT, Run, size_of
-
-
-@pytest.fixture(scope="module")
-def style(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small style file: random weights paint something, and that is enough here."""
-    torch.manual_seed(0)
-    config = load_config(None, ["model.width=4", "model.num_blocks=1"])
-    path = tmp_path_factory.mktemp("style") / "mine.safetensors"
-    save_style(path, TransformerNet(4, 1), StyleInfo("mine", config.to_dict(), 1))
-    return path
 
 
 def test_a_folder_with_a_bad_file_and_odd_ones(run: Run, style: Path, tmp_path: Path) -> None:
@@ -106,6 +95,18 @@ def test_one_photo_to_one_file_and_the_default_name(run: Run, style: Path, tmp_p
         ),
         ([f"{PHOTOS}/coffee.jpg", "--style", "mona"], "--style mona: no such style; expected one"),
         ([f"{PHOTOS}/coffee.jpg", "--device", "cuda:9"], "CUDA devices here"),
+        ([f"{PHOTOS}/coffee.jpg", "--max-pixels", "9"], "600 x 400 px; expected at most 9 pixels"),
+        ([f"{PHOTOS}/coffee.jpg", "--shard", "3/2"], "--shard 3/2: no share; expected I/N"),
+        ([f"{PHOTOS}/coffee.jpg", "--precision", "int4"], "--precision int4: not on"),
+        ([f"{PHOTOS}/coffee.jpg", "--engine", "tvm"], "--engine tvm: expected one of auto"),
+        (
+            [f"{PHOTOS}/coffee.jpg", "--mask", f"{PHOTOS}/chelsea.jpg"],
+            "expected the photo's 600 x 4",
+        ),
+        ([f"{PHOTOS}/coffee.jpg", "--style", "a:0,b"], "is no share; expected a name, or a blend"),
+        ([f"{PHOTOS}/coffee.jpg", "--scale", "0.001"], "1 x 1 px; expected at least 16 px a side"),
+        ([f"{PHOTOS}/coffee.jpg", "-o", "README.md/a.jpg"], "expected a file in a folder with"),
+        (["README.md"], "README.md: cannot be read (not an image we know); expected a JPEG"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(
@@ -130,6 +131,95 @@ def test_photos_that_would_overwrite_each_other_are_refused(
     done = run("stylize.py", *both, "--style", style, "-o", tmp_path / "out")
     assert done.returncode == 2
     assert "would both become" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--strength", "1.5"], "--strength 1.5; expected 0 to 1"),
+        (["--smooth", "-1"], "--smooth -1.0; expected 0 to 1"),
+        (["--stroke-scale", "0"], "--stroke-scale 0.0; expected more than 0"),
+        (["--background", "wave"], "--background wave; expected --mask FILE with it"),
+        (["-o", "-", "--json"], "--json; expected -o FILE or DIR with it"),
+    ],
+)
+def test_options_out_of_range(run: Run, arguments: list[str], message: str) -> None:
+    done = run("stylize.py", PHOTOS / "coffee.jpg", "--style", "mine", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_an_output_that_exists_is_kept_unless_told(run: Run, style: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.png"
+    out.write_text("mine")
+    command = ("stylize.py", PHOTOS / "coffee.jpg", "--style", style, "--size-px", 40, "-o", out)
+    done = run(*command)
+    assert done.returncode == 2
+    assert "a.png: exists; expected a new file. Add --overwrite" in done.stderr
+    assert out.read_text() == "mine"
+    assert run(*command, "--overwrite").returncode == 0
+    assert size_of(out) == (40, 27)
+
+
+def test_a_folder_goes_on_where_it_stopped_and_in_shares(
+    run: Run, style: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    common = ("stylize.py", PHOTOS, "--style", style, "--size-px", 40, "-o", out, "--json")
+    first = run(*common, "--shard", "1/2", "--report", tmp_path / "report.json")
+    assert first.returncode == 0, first.stderr
+    lines = [json.loads(line) for line in first.stdout.splitlines()]
+    assert [Path(line["output"]).name for line in lines] == [
+        "astronaut.jpg",
+        "chelsea.jpg",
+        "hubble_deep_field.jpg",
+    ]
+    assert {(line["status"], max(line["width"], line["height"])) for line in lines} == {
+        ("painted", 40)
+    }
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["painted"], report["failed"], len(report["photos"])) == (3, 0, 3)
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    rest = run(*common)
+    assert "painted 3 of 6 photos, 3 were there already; 0 failed" in rest.stderr
+    assert len(rest.stdout.splitlines()) == 3
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(list(out.iterdir())) == 6
+
+
+def test_looks_from_the_command_line(run: Run, style: Path, tmp_path: Path) -> None:
+    """Strength 0 is the photo, whatever else is asked; stdin and stdout take any format."""
+    content = (PHOTOS / "chelsea.jpg").read_bytes()
+    command = [sys.executable, "stylize.py", "-", "--style", str(style), "-o", "-"]
+    options = ["--strength", "0", "--preserve-color", "--stroke-scale", "2", "--scale", "0.5"]
+    done = subprocess.run([*command, *options], cwd=ROOT, input=content, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    painted = read_photo(done.stdout, "").pixels
+    np.testing.assert_array_equal(painted, read_photo(content, "", scale=0.5).pixels)
+
+
+def test_a_sheet_and_a_blend_of_all_styles(run: Run, tmp_path: Path) -> None:
+    photo = PHOTOS / "coffee.jpg"
+    done = run("stylize.py", photo, "--style", "all", "--sheet", "--size-px", 64, "-o", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert size_of(tmp_path / "coffee.jpg")[0] > 2 * 512
+    done = run("stylize.py", photo, "--style", "all", "--size-px", 64, "-o", tmp_path / "all")
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.parent.name for path in (tmp_path / "all").rglob("*.jpg"))
+    assert names == sorted(path.stem for path in ROOT.glob("styles/*.safetensors"))
+
+
+def test_tiles_and_engines_paint_the_same(run: Run, style: Path, tmp_path: Path) -> None:
+    paintings = []
+    for i, options in enumerate(
+        (["--engine", "openvino"], ["--engine", "torch"], ["--tile-px", 64])
+    ):
+        out = tmp_path / f"{i}.png"
+        done = run("stylize.py", PHOTOS / "chelsea.jpg", "--style", style, "-o", out, *options)
+        assert done.returncode == 0, done.stderr
+        paintings.append(read_photo(read_bytes(out), "").pixels.astype(int))
+    assert np.abs(paintings[0] - paintings[1]).max() <= 1
+    assert np.abs(paintings[0] - paintings[2]).max() <= 1
 
 
 def test_list_and_help(run: Run) -> None:

@@ -1,0 +1,156 @@
+"""Films and animations as a user paints them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.film import flicker_and_sharpness, scene
+from data.images import read_bytes, read_photo
+from inference.smoothing import Smoother
+from inference.stylizer import Stylizer
+from tests.conftest import PHOTOS, ROOT, Run
+
+
+def make_film(path: Path, frames: int = 9, size: tuple[int, int] = (96, 64)) -> Path:
+    """A pan with a tone of 440 Hz, at 24000/1001 frames a second, with a gap after the fifth."""
+    photo = read_photo(read_bytes(PHOTOS / "coffee.jpg"), "", longer_px=200).pixels
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=Fraction(24000, 1001))
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        sound = out.add_stream("aac", rate=44100)
+        sound.layout = "mono"
+        for i in range(frames):
+            view = np.ascontiguousarray(photo[i : i + size[1], 2 * i : 2 * i + size[0]])
+            frame = av.VideoFrame.from_ndarray(view, format="rgb24")
+            frame.pts, frame.time_base = 1001 * (i + (i >= 5)), Fraction(1, 24000)
+            out.mux(video.encode(frame))
+            times = np.arange(i * 1840, (i + 1) * 1840) / 44100
+            wave = np.sin(2 * np.pi * 440 * times).astype(np.float32)[None]
+            tone = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            tone.sample_rate, tone.pts, tone.time_base = 44100, i * 1840, Fraction(1, 44100)
+            out.mux(sound.encode(tone))
+        out.mux(video.encode(None))
+        out.mux(sound.encode(None))
+    return path
+
+
+def described(path: Path) -> tuple[list[Fraction], tuple[int, int], list[bytes]]:
+    """The frames' times, their size, and the sound's packets."""
+    with av.open(str(path)) as film:
+        frames = list(film.decode(video=0))
+        times = [frame.pts * frame.time_base for frame in frames]
+        size = frames[0].width, frames[0].height
+    with av.open(str(path)) as film:
+        sound = [bytes(packet) for packet in film.demux(audio=0) if packet.size]
+    return times, size, sound
+
+
+@pytest.mark.parametrize("options", [(), ("--smooth", 1)])
+def test_times_size_and_sound_are_kept(
+    run: Run, style: Path, tmp_path: Path, options: tuple[object, ...]
+) -> None:
+    film = make_film(tmp_path / "film.mp4")
+    out = tmp_path / "out.mp4"
+    done = run("stylize.py", film, "--style", style, "-o", out, *options)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{out}\n"
+    assert described(out) == described(film)
+    assert len(described(out)[0]) == 9
+
+
+def test_a_film_is_painted_frame_by_frame(run: Run, style: Path, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mkv")
+    done = run("stylize.py", film, "--style", style, "-o", tmp_path / "out.mkv", "--strength", 0.5)
+    assert done.returncode == 0, done.stderr
+    stylizer = Stylizer(style, "cpu")
+    with av.open(str(film)) as before, av.open(str(tmp_path / "out.mkv")) as after:
+        for old, new in zip(before.decode(video=0), after.decode(video=0), strict=True):
+            photo, found = (frame.to_ndarray(format="rgb24") for frame in (old, new))
+            expected = 0.5 * photo + 0.5 * stylizer(photo)
+            assert np.abs(found - expected).mean() < 8  # what the codec loses
+
+
+def test_an_odd_size_is_kept(run: Run, style: Path, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=2)
+    out = tmp_path / "out.mp4"
+    done = run("stylize.py", film, "--style", style, "-o", out, "--size-px", 51)
+    assert done.returncode == 0, done.stderr
+    assert described(out)[1] == (51, 34)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_animations_keep_durations_and_loops(
+    run: Run, style: Path, tmp_path: Path, suffix: str
+) -> None:
+    with Image.open(PHOTOS / "chelsea.jpg") as image:
+        views = [image.resize((80, 60)).crop((4 * i, 0, 4 * i + 48, 40)) for i in range(4)]
+    path = tmp_path / f"a{suffix}"
+    durations = [50, 100, 150, 200]
+    views[0].save(path, save_all=True, append_images=views[1:], duration=durations, loop=3)
+    out = tmp_path / f"b{suffix}"
+    done = run("stylize.py", path, "--style", style, "-o", out)
+    assert done.returncode == 0, done.stderr
+    with Image.open(out) as painted:
+        assert painted.n_frames == 4
+        assert painted.size == (48, 40)
+        assert painted.info["loop"] == 3
+        found = []
+        for i in range(4):
+            painted.seek(i)
+            painted.load()
+            found.append(painted.info["duration"])
+    assert found == durations
+
+
+def test_bad_films(run: Run, style: Path, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4")
+    (tmp_path / "cut.mp4").write_bytes(film.read_bytes()[:300])
+    (tmp_path / "text.mp4").write_text("hello")
+    for arguments, message in (
+        ([tmp_path / "cut.mp4"], "cut.mp4: cannot be painted"),
+        ([tmp_path / "text.mp4"], "text.mp4: cannot be painted (Invalid data"),
+        ([tmp_path / "none.mp4"], "none.mp4: cannot be painted (No such file"),
+        ([film, "-o", tmp_path / "a.gif"], "expected an animation from an animation"),
+        ([film, "-o", tmp_path / "a.png"], "suffix '.png'; expected one of .mp4"),
+    ):
+        out = [] if "-o" in arguments else ["-o", tmp_path / "out.mp4"]
+        done = run("stylize.py", *arguments, *out, "--style", style)
+        assert done.returncode == 2, done.stderr
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"film.mp4", "cut.mp4", "text.mp4"}
+
+
+def test_an_interrupted_film_leaves_no_file(style: Path, tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=40, size=(256, 192))
+    command = [sys.executable, "stylize.py", film, "--style", style, "-o", tmp_path / "out.mp4"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        deadline_s = time.monotonic() + 60
+        while len(os.listdir(tmp_path)) < 2 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_smoothing_takes_the_flicker_and_keeps_the_sharpness() -> None:
+    photo = read_photo(read_bytes(PHOTOS / "coffee.jpg"), "").pixels
+    frames = list(scene(photo, 5))
+    stylizer = Stylizer("starry_night", "cpu")
+    flicker, sharpness = flicker_and_sharpness([stylizer(frame) for frame in frames])
+    smoother = Smoother(1.0)
+    calm, sharp = flicker_and_sharpness([smoother(frame, stylizer) for frame in frames])
+    assert calm < 0.3 * flicker
+    assert sharp > 0.9 * sharpness

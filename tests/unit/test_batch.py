@@ -1,0 +1,96 @@
+"""What becomes what, who paints which share, and decode | paint | encode side by side."""
+
+from __future__ import annotations
+
+import threading
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.images import Photo
+from errors import UserError
+from inference.batch import Job, paint_all, plan, shard_of, style_label
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("a.jpg", "deep/b.PNG", "deep/.hidden.jpg", "notes.txt"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "photos"
+
+
+def test_folders_are_mirrored(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert [job.target for job in plan([str(photos)], out, ["mine"])] == [
+        str(out / "a.jpg"),
+        str(out / "deep/b.PNG"),
+    ]
+    several = plan([str(photos)], out, ["one", "two"])
+    assert [job.target for job in several][::2] == [str(out / s / "a.jpg") for s in ("one", "two")]
+    alone = plan([str(photos / "a.jpg")], None, ["x/mine.safetensors:0.7,two:0.3"])
+    assert alone[0].target == "a_mine+two.jpg"
+    assert plan(["-"], None, ["mine"]) == [Job("-", "-", "mine")]
+
+
+def test_style_labels() -> None:
+    assert style_label("wave") == "wave"
+    assert style_label("a/wave.safetensors") == "wave"
+    assert style_label("wave:0.6,udnie:0.4") == "wave+udnie"
+
+
+def test_shards_cover_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WORLD_SIZE", "RANK", "SLURM_ARRAY_TASK_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    assert shard_of("") == (0, 1)
+    everything = list(range(10))
+    parts = [everything[i::n] for i, n in (shard_of(f"{k}/3") for k in (1, 2, 3))]
+    assert sorted(chain(*parts)) == everything
+    for text in ("0/3", "4/3", "1", "a/b", "1/0", "-1/2"):
+        with pytest.raises(UserError, match="no share; expected I/N with I from 1 to N"):
+            shard_of(text)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "2")
+    assert shard_of("") == (2, 4)
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "5")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "10")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_STEP", "2")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "14")
+    assert shard_of("") == (2, 5)
+    assert shard_of("1/2") == (0, 2)
+
+
+def test_reading_painting_and_writing_overlap_in_order() -> None:
+    jobs = [Job(str(i), f"{i}.png", "s") for i in range(6)]
+    photo = Photo(np.zeros((4, 5, 3), np.uint8), None)
+    next_was_read = [threading.Event() for _ in jobs] + [threading.Event()]
+    next_was_read[-1].set()
+    written = []
+
+    def read(job: Job) -> Photo:
+        next_was_read[int(job.source)].set()
+        if job.source == "3":
+            raise UserError("3: bad")
+        return photo
+
+    def paint(job: Job, _: Photo) -> np.ndarray:
+        assert next_was_read[int(job.source) + 1].wait(5), "the next photo was not read meanwhile"
+        return photo.pixels
+
+    def write(job: Job, _: Photo, __: np.ndarray) -> None:
+        written.append(job.source)
+        if job.source == "4":
+            raise UserError("4: full")
+
+    outcomes = list(paint_all(jobs, read, paint, write))
+    assert [outcome.input for outcome in outcomes] == list("012345")
+    assert [outcome.status for outcome in outcomes] == ["painted"] * 3 + ["failed"] * 2 + [
+        "painted"
+    ]
+    assert [outcome.error for outcome in outcomes if outcome.error] == ["3: bad", "4: full"]
+    assert sorted(written) == list("01245")
+    assert outcomes[0].to_dict()["width"] == 5
+    assert "error" not in outcomes[0].to_dict()

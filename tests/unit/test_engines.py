@@ -1,0 +1,208 @@
+"""The engines paint what the network paints, whole and in tiles."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from configs.schema import load_config
+from data.images import read_bytes, read_photo
+from errors import UserError
+from inference import stylizer as stylizer_module
+from inference import tiling
+from inference.openvino_engine import OpenVinoEngine
+from inference.stylizer import Stylizer
+from inference.tiling import FeatureMap, Region, Statistics, TiledPainter
+from inference.torch_engine import TorchEngine
+from models.layout import NORMS, OUTPUTS, PADDINGS, UPSAMPLES
+from models.style_file import StyleInfo, find_style, save_style
+from models.transformer_net import TransformerNet
+from tests.conftest import PHOTOS, Run
+
+
+def photo(width: int, height: int) -> np.ndarray:
+    path = PHOTOS / "chelsea.jpg"
+    return read_photo(read_bytes(path), "").pixels[100 : 100 + height, 150 : 150 + width]
+
+
+def style_file(folder: Path, **model: object) -> Path:
+    torch.manual_seed(0)
+    model = {"width": 8, "num_blocks": 2, **model}
+    network = TransformerNet(**model)
+    network(torch.rand(2, 3, 32, 32))  # moves the running statistics
+    with torch.no_grad():
+        for name, value in network.named_parameters():
+            if name.endswith("bias") or ".1.weight" in name:
+                value += 0.3 * torch.randn_like(value)
+        network.layers[-1].conv.bias.fill_(0.4)  # else a linear output may be black
+    overrides = [f"model.{key}={value}" for key, value in model.items()]
+    path = folder / "small.safetensors"
+    save_style(path, network, StyleInfo("small", load_config(None, overrides).to_dict()), "float32")
+    return path
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    error = np.square(a.astype(float) - b).mean()
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("upsample", UPSAMPLES)
+@pytest.mark.parametrize("norm", NORMS)
+def test_openvino_paints_what_torch_paints(
+    tmp_path: Path, norm: str, upsample: str, padding: str, output: str
+) -> None:
+    path = style_file(tmp_path, norm=norm, upsample=upsample, padding=padding, output=output)
+    ours, torchs = OpenVinoEngine(path, "fp32"), TorchEngine(path, "cpu", "fp32")
+    for width, height in ((64, 48), (37, 50), (16, 17)):
+        painted = ours.paint(photo(width, height))
+        assert painted.shape == (height, width, 3)
+        assert painted.std() > 5
+        np.testing.assert_allclose(painted, torchs.paint(photo(width, height)).astype(int), atol=1)
+
+
+def test_a_trained_style_is_the_same_to_60_db() -> None:
+    path = find_style("starry_night")
+    pixels = photo(251, 190)
+    expected = TorchEngine(path, "cpu", "fp32").paint(pixels)
+    assert psnr(OpenVinoEngine(path, "fp32").paint(pixels), expected) > 60
+
+
+@pytest.mark.parametrize("upsample", UPSAMPLES)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("padding", ["reflect", "zero"])
+def test_tiles_paint_what_the_whole_paints(
+    tmp_path: Path, norm: str, upsample: str, padding: str
+) -> None:
+    engine = TorchEngine(style_file(tmp_path, norm=norm, upsample=upsample, padding=padding), "cpu")
+    for width, height in ((150, 101), (64, 130)):
+        whole = engine.paint(photo(width, height))
+        tiled = TiledPainter(engine.network, engine.device, 32).paint(photo(width, height))
+        assert np.abs(tiled.astype(int) - whole).max() <= 1
+        assert np.abs(tiled.astype(int) - whole).mean() < 0.1
+
+
+def test_tiles_of_a_trained_style_have_no_seam() -> None:
+    engine = TorchEngine(find_style("starry_night"), "cpu", "fp32")
+    pixels = photo(230, 190)
+    away = np.abs(
+        TiledPainter(engine.network, engine.device, 64).paint(pixels).astype(int)
+        - engine.paint(pixels)
+    )
+    assert away.mean() < 0.2
+    assert away[:, 60:68].mean() < 0.2  # across a border between tiles
+    assert away.max() <= 2
+
+
+def test_separate_tiles_would_differ() -> None:
+    """What the shared statistics are for: tiles painted one by one do not look like the whole."""
+    engine = TorchEngine(find_style("starry_night"), "cpu", "fp32")
+    pixels = photo(230, 190)
+    alone = engine.paint(np.ascontiguousarray(pixels[:64, :64]))
+    assert np.abs(alone.astype(int) - engine.paint(pixels)[:64, :64])[:40, :40].mean() > 5
+
+
+def test_statistics_of_tiles_are_those_of_the_whole() -> None:
+    torch.manual_seed(0)
+    whole = torch.randn(1, 5, 20, 30) * 3 + 100
+    statistics = Statistics()
+    for part in (whole[..., :7, :], whole[..., 7:, :11], whole[..., 7:, 11:]):
+        statistics.add(part)
+    mean, var = whole.double().mean((0, 2, 3)), whole.double().var((0, 2, 3), correction=0)
+    torch.testing.assert_close(statistics.mean, mean, atol=1e-5, rtol=0)
+    torch.testing.assert_close(statistics.var, var, atol=1e-3, rtol=0)
+
+
+def test_feature_maps_keep_regions_and_say_when_the_disk_is_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cpu = torch.device("cpu")
+    with FeatureMap(3, 10, 12) as features:
+        x = torch.arange(3 * 4 * 5.0).view(1, 3, 4, 5)
+        features.write(Region(2, 6, 7, 12), x)
+        torch.testing.assert_close(features.read(Region(2, 6, 7, 12), cpu), x)
+        assert float(features.read(Region(0, 2, 0, 12), cpu).abs().max()) == 0
+    monkeypatch.setattr(tiling.shutil, "disk_usage", lambda _: type("D", (), {"free": 1 << 20}))
+    with pytest.raises(UserError, match=r"1 MiB free; expected 2 MiB .* set TMPDIR"):
+        FeatureMap(128, 100, 100)
+
+
+def test_the_papers_network_cannot_be_tiled(tmp_path: Path) -> None:
+    engine = TorchEngine(style_file(tmp_path, padding="reflect-start"), "cpu")
+    with pytest.raises(UserError, match="cannot be painted in tiles"):
+        TiledPainter(engine.network, engine.device)
+
+
+def test_too_little_memory_means_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stylizer = Stylizer(style_file(tmp_path), "cpu")
+    whole = stylizer(photo(90, 70))
+    painted = []
+    monkeypatch.setattr(tiling.TiledPainter, "paint", lambda _, pixels: painted.append(1) or pixels)
+    assert np.array_equal(stylizer(photo(90, 70)), whole)
+    monkeypatch.setattr(stylizer_module, "available_bytes", lambda: 1_000_000)
+    stylizer(photo(90, 70))
+    assert painted == [1]
+
+
+def test_a_device_that_runs_out_of_memory_falls_back_to_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stylizer = Stylizer(style_file(tmp_path), "cpu", engine="torch")
+    whole = stylizer(photo(90, 70))
+
+    def paint(pixels: np.ndarray) -> np.ndarray:
+        raise torch.OutOfMemoryError("of memory")
+
+    monkeypatch.setattr(stylizer.engine, "paint", paint)
+    np.testing.assert_allclose(stylizer(photo(90, 70)), whole.astype(int), atol=1)
+    assert capsys.readouterr().err.splitlines()[0] == (
+        "notice: 90 x 70 px are more than cpu holds at once; painting in tiles"
+    )
+
+
+def test_a_pil_image_or_an_array_comes_back_as_it_went_in(tmp_path: Path) -> None:
+    from PIL import Image
+
+    stylizer = Stylizer(style_file(tmp_path), "cpu")
+    pixels = photo(40, 30).copy()
+    painted = stylizer(pixels)
+    image = stylizer(Image.fromarray(pixels))
+    assert isinstance(image, Image.Image)
+    np.testing.assert_array_equal(np.asarray(image), painted)
+    np.testing.assert_array_equal(pixels, photo(40, 30))
+    with pytest.raises(ValueError, match=r"float32 of shape \(30, 40\); expected uint8, H x W x 3"):
+        stylizer(np.zeros((30, 40), np.float32))
+    with pytest.raises(UserError, match="1 x 1 px; expected at least 16 px a side"):
+        stylizer(np.zeros((1, 1, 3), np.uint8))
+
+
+def test_unknown_engines_and_precisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = style_file(tmp_path)
+    for engine in ("openvino", "torch"):
+        with pytest.raises(UserError, match=r"--precision fp8: not on .*; expected auto"):
+            Stylizer(path, "cpu", engine=engine, precision="fp8")
+        with pytest.raises(UserError, match="--precision fp16: not on"):
+            Stylizer(path, "cpu", engine=engine, precision="fp16")
+    with pytest.raises(UserError, match="--engine tvm: expected one of auto, openvino, torch"):
+        Stylizer(path, "cpu", engine="tvm")
+    monkeypatch.setattr(stylizer_module, "find_spec", lambda _: None)
+    assert isinstance(Stylizer(path, "cpu").engine, TorchEngine)  # where there is no wheel
+    with pytest.raises(UserError, match=r"--engine openvino: not with .* or not installed"):
+        Stylizer(path, "cpu", engine="openvino")
+
+
+def test_painting_on_the_cpu_imports_no_torch(run: Run, tmp_path: Path) -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "from inference.stylizer import Stylizer\n"
+        f"Stylizer({str(style_file(tmp_path))!r}, 'cpu')(np.zeros((32, 32, 3), np.uint8))\n"
+        "print('torch' in sys.modules)"
+    )
+    done = run("-c", code)
+    assert done.stdout == "False\n", done.stderr
+    assert "torch" in sys.modules  # here, so the check can fail
