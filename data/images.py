@@ -38,7 +38,7 @@ JPEG_QUALITY = 95
 TITLE_PX = 22
 MAX_PIXELS = 500_000_000
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns; `_open` refuses above ours
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "MPO")
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")  # JPEG opens MPO as well
 _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0},
     "WEBP": {"quality": JPEG_QUALITY},

@@ -121,14 +121,14 @@ def test_colour_profile_is_converted_to_srgb(tmp_path: Path) -> None:
 
 def test_bad_files_are_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = (PHOTOS / "coffee.jpg").read_bytes()
-    for name, content in (
-        ("cut.jpg", whole[: len(whole) // 2]),
-        ("empty.jpg", b""),
-        ("text.png", b"hello"),
+    for name, content, reason in (
+        ("cut.jpg", whole[: len(whole) // 2], "image file is truncated"),
+        ("empty.jpg", b"", "not an image we know"),
+        ("text.png", b"hello", "not an image we know"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(
-            ImageError, match=rf"{name}: cannot be read \(.*Replace or remove it\.$"
+            ImageError, match=rf"{name}: cannot be read \({reason}.*Replace or remove it\.$"
         ):
             read_photo(tmp_path / name)
     with pytest.raises(ImageError, match=r"none\.jpg: No such file"):
