@@ -6,7 +6,9 @@ python stylize.py photo.jpg --style starry_night -o painted.jpg
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import math
 import sys
 import time
 from dataclasses import replace
@@ -119,24 +121,29 @@ def main() -> int:
     if args.export:
         return export_style(args)
 
+    from data.images import check_writable
     from inference.batch import paint_all, plan, shard_of
     from inference.film import is_film
     from progress import progress_bar
 
     styles = styles_of(args.style)
-    if args.sheet:
-        planned = plan(args.inputs, args.output, ["sheet"])
-    else:
-        planned = plan(args.inputs, args.output, styles)
+    planned = plan(args.inputs, args.output, ["sheet"] if args.sheet else styles)
     index, count = shard_of(args.shard)
-    jobs, skipped = without_finished(planned[index::count], args.overwrite)
+    jobs = planned[index::count]
+    skipped: list[Outcome] = []
+    if args.report:
+        check_writable(args.report, (".json",))
+    if args.overwrite or len(planned) == 1:
+        check_outputs(jobs, args.overwrite)
+    else:
+        jobs, skipped = without_finished(jobs)
     studio = Studio(args, styles)
-    if not args.sheet:
-        for style in dict.fromkeys(job.style for job in jobs):
-            studio.painter(style)  # what is wrong with a style is said before any work
+    if jobs:
+        studio.open_styles()  # what is wrong with a style is said before any work
 
     films = [job for job in jobs if is_film(Path(job.source))]
-    jobs = [job for job in jobs if job not in films]
+    if films:
+        jobs = [job for job in jobs if job not in films]
     outcomes = list(skipped)
     for job in films:
         outcomes.append(studio.film(job))
@@ -160,31 +167,33 @@ def styles_of(text: str) -> list[str]:
     return [path.stem for path in style_files()] if text == ALL else [text]
 
 
-def without_finished(jobs: list[Job], overwrite: bool) -> tuple[list[Job], list[Outcome]]:
-    """Return the jobs still to be done, and those whose output is there.
-
-    Raises UserError for a place that cannot be written, and for one output that exists.
-    """
+def check_outputs(jobs: list[Job], overwrite: bool) -> None:
+    """Raise UserError for a place that cannot be written, or a file that would be lost."""
     from data import images
-    from data.images import check_writable
     from inference import film
-    from inference.batch import STDIO, Outcome
+    from inference.batch import STDIO
 
-    todo, skipped = [], []
     for job in jobs:
         target = Path(job.target)
-        if job.target != STDIO:
-            moving = film.is_film(Path(job.source))
-            check_writable(target, film.SUFFIXES if moving else images.SUFFIXES)
-        if overwrite or job.target == STDIO or not target.exists():
-            todo.append(job)
-        elif len(jobs) == 1:
+        if job.target == STDIO:
+            continue
+        moving = film.is_film(Path(job.source))
+        images.check_writable(target, film.SUFFIXES if moving else images.SUFFIXES)
+        if target.exists() and not overwrite:
             raise UserError(
                 f"{target}: exists; expected a new file. Add --overwrite, or choose another "
                 "with -o."
             )
-        else:
-            skipped.append(Outcome(job.source, job.target, job.style, "skipped"))
+
+
+def without_finished(jobs: list[Job]) -> tuple[list[Job], list[Outcome]]:
+    """Return the jobs still to be done, and those whose output is there. Raises UserError."""
+    from inference.batch import Outcome
+
+    todo = [job for job in jobs if not Path(job.target).exists()]
+    check_outputs(todo, overwrite=False)
+    done = set(jobs) - set(todo)
+    skipped = [Outcome(j.source, j.target, j.style, "skipped") for j in jobs if j in done]
     return todo, skipped
 
 
@@ -196,6 +205,12 @@ class Studio:
         self.styles = styles
         self.stylizers: dict[str, Stylizer] = {}
         self.painters: dict[str, Painter] = {}
+        self.masks: dict[tuple[int, int], Pixels] = {}
+
+    def open_styles(self) -> None:
+        """Load every style. Raises UserError."""
+        for style in self.styles:
+            self.painter(style)
 
     def read(self, job: Job) -> Photo:
         """Return a job's photo. Raises UserError that names it."""
@@ -225,20 +240,24 @@ class Studio:
         except UserError as error:
             raise UserError(f"{job.source}: {error}") from error
         names = ["photo", *self.styles]
-        side = max(2, round(len(pictures) ** 0.5 + 0.49))
-        rows = [pictures[i : i + side] for i in range(0, len(pictures), side)]
-        labels = [names[i : i + side] for i in range(0, len(names), side)]
-        return picture_sheet(rows, labels, cell_px=512)
+        # nearly square, with as few gaps as may be
+        root = math.ceil(len(names) ** 0.5)
+        columns = min((root, root + 1), key=lambda width: -len(names) % width)
+        starts = range(0, len(names), columns)
+        rows = [pictures[i : i + columns] for i in starts]
+        return picture_sheet(rows, [names[i : i + columns] for i in starts], cell_px=512)
 
     def write(self, job: Job, photo: Photo, painting: Pixels) -> None:
         """Write a painting to where its job says. Raises UserError."""
-        from data.images import encode, write_pixels
+        from data.images import SUFFIXES, encode, write_pixels
         from inference.batch import STDIO
 
         alpha = None if self.args.sheet else photo.alpha
         if job.target == STDIO:
-            suffix = ".png" if job.source == STDIO else Path(job.source).suffix
-            encode(sys.stdout.buffer, suffix, painting, alpha, photo.exif)
+            suffix = Path(job.source).suffix.lower()
+            content = io.BytesIO()  # some formats seek, and a pipe cannot
+            encode(content, suffix if suffix in SUFFIXES else ".png", painting, alpha, photo.exif)
+            sys.stdout.buffer.write(content.getvalue())
             sys.stdout.buffer.flush()
         else:
             write_pixels(Path(job.target), painting, alpha, photo.exif)
@@ -250,6 +269,8 @@ class Studio:
         from inference.film import paint_film
 
         args = self.args
+        if args.sheet:
+            raise UserError(f"--sheet {job.source}: is a film; expected photos. Name those.")
         painter = self.painter(job.style)
         smoother = None
         if args.smooth:
@@ -275,8 +296,12 @@ class Studio:
     def _mask(self, photo: Pixels) -> Pixels | None:
         from data.images import read_mask
 
+        if not self.args.mask:
+            return None
         size = photo.shape[1], photo.shape[0]
-        return read_mask(self.args.mask, size) if self.args.mask else None
+        if size not in self.masks:
+            self.masks[size] = read_mask(self.args.mask, size)
+        return self.masks[size]
 
     def painter(self, style: str) -> Painter:
         """Return the painter of a style, loaded once. Raises UserError."""

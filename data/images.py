@@ -284,14 +284,14 @@ def picture_sheet(
         ]
         for row in rows
     ]
-    height = max(cell.height for row in cells for cell in row)
     width = max(cell.width for row in cells for cell in row)
     columns = max(len(row) for row in cells)
-    sheet_height = len(rows) * (height + gap_px) + len(titles) * TITLE_PX + gap_px
+    heights = [max(cell.height for cell in row) for row in cells]
+    sheet_height = sum(heights) + len(rows) * gap_px + len(titles) * TITLE_PX + gap_px
     sheet = Image.new("RGB", (columns * (width + gap_px) + gap_px, sheet_height), "white")
     draw = ImageDraw.Draw(sheet)
     top = gap_px
-    for y, row in enumerate(cells):
+    for y, (row, height) in enumerate(zip(cells, heights, strict=True)):
         for x, title in enumerate(titles[y] if y < len(titles) else ()):
             middle = gap_px + x * (width + gap_px) + width / 2, top + TITLE_PX / 2 - 2
             draw.text(middle, title, "black", anchor="mm", font_size=14)

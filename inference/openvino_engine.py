@@ -5,6 +5,7 @@ Axes: C channels, H rows, W columns, K kernel.
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ class OpenVinoEngine:
             config = {
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
+                # 0 is every core; the variable is what other engines go by
+                "INFERENCE_NUM_THREADS": int(os.environ.get("OMP_NUM_THREADS") or 0),
             }
             compiled = self.core.compile_model(self.graph.build(height, width), "CPU", config)
             self._compiled[size] = compiled.create_infer_request()

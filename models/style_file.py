@@ -66,8 +66,8 @@ class StyleInfo:
         """One line about how it was trained, and its image's licence."""
         licence = self.config.get("style", {}).get("licence", "")
         facts = [licence, f"{self.steps:,} steps on {self.num_photos:,} photos"]
-        if "total_loss" in self.losses:
-            facts.append(f"objective {self.losses['total_loss']:.3g}")
+        if "heldout_total_loss" in self.losses:
+            facts.append(f"held-out objective {self.losses['heldout_total_loss']:.3g}")
         return "; ".join(filter(None, facts))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,11 @@ def test_one_photo_to_one_file_and_the_default_name(run: Run, style: Path, tmp_p
         ([f"{PHOTOS}/coffee.jpg", "--style", "a:0,b"], "is no share; expected a name, or a blend"),
         ([f"{PHOTOS}/coffee.jpg", "--scale", "0.001"], "1 x 1 px; expected at least 16 px a side"),
         ([f"{PHOTOS}/coffee.jpg", "-o", "README.md/a.jpg"], "expected a file in a folder with"),
+        (
+            [f"{PHOTOS}/coffee.jpg", "--report", "a.txt"],
+            "a.txt: suffix '.txt'; expected one of .json",
+        ),
+        ([f"{PHOTOS}/coffee.jpg", "--style", "README.md"], "README.md: cannot be read ("),
         (["README.md"], "README.md: cannot be read (not an image we know); expected a JPEG"),
     ],
 )
@@ -147,6 +153,22 @@ def test_options_out_of_range(run: Run, arguments: list[str], message: str) -> N
     done = run("stylize.py", PHOTOS / "coffee.jpg", "--style", "mine", *arguments)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_file(style: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "stylize.py", f"{PHOTOS}/coffee.jpg", "--style", str(style)]
+    command += ["-o", str(tmp_path / "a.png")]
+    limit = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+    done = subprocess.run(
+        [sys.executable, "-c", limit + "os.execv(sys.argv[1], sys.argv[1:])", *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "a.png: cannot be written (File too large); expected a folder with room" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_that_exists_is_kept_unless_told(run: Run, style: Path, tmp_path: Path) -> None:
@@ -220,6 +242,19 @@ def test_tiles_and_engines_paint_the_same(run: Run, style: Path, tmp_path: Path)
         paintings.append(read_photo(read_bytes(out), "").pixels.astype(int))
     assert np.abs(paintings[0] - paintings[1]).max() <= 1
     assert np.abs(paintings[0] - paintings[2]).max() <= 1
+
+
+@pytest.mark.slow
+def test_large_photos_take_little_memory(tmp_path: Path) -> None:
+    """16 megapixels in tiles; whole, they would take five times as much."""
+    photo = Image.open(PHOTOS / "coffee.jpg").resize((4800, 3336))
+    photo.save(tmp_path / "large.jpg")
+    command = [sys.executable, "stylize.py", str(tmp_path / "large.jpg"), "--style", "starry_night"]
+    command += ["--tile-px", "512", "-o", str(tmp_path / "out.jpg")]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    assert peak_mib < 1300
+    assert size_of(tmp_path / "out.jpg") == (4800, 3336)
 
 
 def test_list_and_help(run: Run) -> None:
