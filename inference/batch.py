@@ -14,6 +14,7 @@ from pathlib import Path
 from data.images import SUFFIXES, Photo, Pixels
 from errors import UserError
 from inference import film
+from inference.painter import parse_blend
 
 STDIO = "-"
 AHEAD = 2
@@ -105,8 +106,7 @@ def plan(inputs: Sequence[str], output: Path | None, styles: Sequence[str]) -> l
 
 def style_label(style: str) -> str:
     """Return what a style, or a blend of them, is called in a file's name."""
-    parts = (part.rpartition(":") for part in style.split(","))
-    return "+".join(Path(name if colon else number).stem for name, colon, number in parts)
+    return "+".join(Path(name).stem for name, _ in parse_blend(style))
 
 
 def find_photos(inputs: Sequence[str]) -> Iterator[tuple[str, Path]]:

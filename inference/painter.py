@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from data.images import Pixels, resized
 from errors import UserError
@@ -75,8 +76,10 @@ class Painter:
 def parse_blend(text: str) -> list[tuple[str, float]]:
     """Return the styles and their shares that `a:0.6,b:0.4` names; one name alone has all.
 
-    Raises UserError.
+    A file is one style, whatever its name holds. Raises UserError.
     """
+    if Path(text).is_file():
+        return [(text, 1.0)]
     blend = []
     for part in text.split(","):
         name, colon, number = part.rpartition(":")

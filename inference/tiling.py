@@ -82,7 +82,7 @@ class Statistics:
     def add(self, x: Tensor) -> None:
         """Take in a tile, 1 × C × H × W."""
         var, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
-        var, mean = var.double().cpu(), mean.double().cpu()
+        var, mean = var.cpu().double(), mean.cpu().double()  # MPS has no double
         count = x.shape[-2] * x.shape[-1]
         total = self.count + count
         away = mean - self.mean
@@ -269,7 +269,8 @@ class TiledPainter:
 def affine_of(norm: nn.Module, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
     """Return the scale and shift, C × 1 × 1, that a normalisation with these statistics is."""
     assert isinstance(norm, (nn.GroupNorm, nn.BatchNorm2d))
-    weight, bias = norm.weight.double(), norm.bias.double()
-    scale = weight * torch.rsqrt(var.to(weight) + norm.eps)
-    shift = bias - mean.to(weight) * scale
-    return scale.float()[:, None, None], shift.float()[:, None, None]
+    weight, bias, mean, var = (t.cpu().double() for t in (norm.weight, norm.bias, mean, var))
+    scale = weight * torch.rsqrt(var + norm.eps)
+    shift = bias - mean * scale
+    device = norm.weight.device
+    return scale.float()[:, None, None].to(device), shift.float()[:, None, None].to(device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -33,11 +35,14 @@ def test_strength(photo: Pixels) -> None:
     assert np.abs(half.astype(int) - 127.5).max() <= 0.5
 
 
-def test_blends(photo: Pixels) -> None:
+def test_blends(photo: Pixels, tmp_path: Path) -> None:
     blended = painter(style="negative:3,black:1")(photo)
     np.testing.assert_allclose(blended, inverted(photo) * 0.75, atol=0.51)
     assert parse_blend("a:0.6,b:0.4") == [("a", 0.6), ("b", 0.4)]
     assert parse_blend("C:\\x.safetensors") == [("C:\\x.safetensors", 1.0)]
+    odd = tmp_path / "a,b:2.safetensors"
+    odd.touch()
+    assert parse_blend(str(odd)) == [(str(odd), 1.0)]
     for text in ("a:0,b", "a:-1", "a:nan", "a,,b", ":1"):
         with pytest.raises(UserError, match="no share; expected a name, or a blend like"):
             parse_blend(text)
