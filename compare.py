@@ -1,4 +1,4 @@
-"""Compare a trained network with the iterative baseline: the same photos, the same objective.
+"""Compare trained networks with the iterative baseline: the same photos, the same objective.
 
 python compare.py --style starry_night --style-image PAINTING.jpg --photos DIR --out DIR
 """
@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import shlex
+import sys
 import time
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 import torch
+from torch import Tensor
 
 from baselines.gatys import optimize_image
-from baselines.report import Comparison, PhotoResult, write_report
+from baselines.report import write_report
+from baselines.results import PhotoResult, ResultLog
 from configs.build import build_objective
-from configs.schema import INITS, config_from_dict
+from configs.schema import INITS, Config, config_from_dict
 from data.photos import Photos
-from data.tensors import decode_rgb, picture_grid, write_image
-from errors import run_program
+from data.tensors import decode_rgb, picture_grid, read_rgb, write_image
+from errors import UserError, run_program
+from losses.perceptual import LossTerms, PerceptualLoss
 from models.device import resolve_device
 from models.layout import MIN_SIZE_PX
 from models.style_file import find_style, load_style
@@ -28,86 +34,201 @@ from progress import progress_bar
 
 TIMED_PASSES = 5
 SHOWN = 6
+DEFAULTS = {"num_photos": 10, "sizes_px": [256], "steps": 500}
+QUICK = {"num_photos": 2, "sizes_px": [128], "steps": 60}
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="The network against the iterative baseline.")
-    parser.add_argument("--style", required=True, metavar="NAME|FILE", help="the trained style")
-    parser.add_argument("--style-image", type=Path, required=True, help="what it was trained on")
+    parser = argparse.ArgumentParser(description="Networks against the iterative baseline.")
+    parser.add_argument("--style", required=True, nargs="+", metavar="NAME|FILE")
+    parser.add_argument(
+        "--style-image", type=Path, required=True, nargs="+", help="what each was trained on"
+    )
     parser.add_argument("--photos", type=Path, required=True, help="a folder, .zip or .txt list")
     parser.add_argument("--out", type=Path, required=True, help="the report's folder")
-    parser.add_argument("--num-photos", type=int, default=10, help="the first so many by name")
-    parser.add_argument("--sizes-px", type=int, nargs="+", default=[256], help="square photos")
-    parser.add_argument("--steps", type=int, default=500, help="the baseline's iterations")
-    parser.add_argument("--init", choices=INITS, default="noise", help="the baseline's start")
+    parser.add_argument("--num-photos", type=int, help="the first so many by name; default 10")
+    parser.add_argument("--sizes-px", type=int, nargs="+", help="square photos; default 256")
+    parser.add_argument("--steps", type=int, help="the baseline's iterations; default 500")
+    parser.add_argument(
+        "--init", choices=INITS, nargs="+", default=["noise"], help="where the baseline starts"
+    )
+    parser.add_argument("--quick", action="store_true", help="2 photos of 128 px, 60 iterations")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="score the pictures in DIR, named as the photos",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args()
+    for name, value in (QUICK if args.quick else DEFAULTS).items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
     for name in ("num_photos", "steps"):
         if getattr(args, name) < 1:
             parser.error(f"--{name.replace('_', '-')} {getattr(args, name)}; expected at least 1")
     if min(args.sizes_px) < MIN_SIZE_PX:
         parser.error(f"--sizes-px {min(args.sizes_px)}; expected at least {MIN_SIZE_PX}")
+    if len(args.style) != len(args.style_image):
+        parser.error(
+            f"{len(args.style)} --style, {len(args.style_image)} --style-image; expected as many"
+        )
     return args
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """A trained network and the objective it was trained on."""
+
+    name: str
+    network: TransformerNet
+    objective: PerceptualLoss
+    config: Config
+
+    @torch.no_grad()
+    def score(self, picture: Tensor, content: Tensor) -> dict[str, float]:
+        """Return the four terms of a picture of a photo, both 1 × 3 × H × W in [0, 1]."""
+        terms: LossTerms = self.objective(picture, self.objective.content_features(content))
+        return terms.floats()
 
 
 def main() -> int:
     args = parse_arguments()
     device = resolve_device(args.device)
-    network, info = load_style(find_style(args.style), device)
-    config = config_from_dict(info.config, args.style)
-    optimize = dataclasses.replace(config.optimize, init=args.init, iterations=args.steps)
-    objective = build_objective(config.loss, args.style_image, config.style.size_px, device)
+    styles = []
+    for name, image in zip(args.style, args.style_image, strict=True):
+        network, info = load_style(find_style(name), device)
+        config = config_from_dict(info.config, name)
+        objective = build_objective(config.loss, image, config.style.size_px, device)
+        styles.append(Style(info.name, network, objective, config))
     photos = Photos(args.photos)
     names = photos.names[: args.num_photos]
+    if args.pictures:
+        return score_pictures(args, styles, photos, names, device)
 
-    results: list[PhotoResult] = []
-    rows: list[list[torch.Tensor]] = []
-    total = len(names) * len(args.sizes_px) * args.steps
-    with progress_bar(total, "iteration") as progress:
-        for size_px in args.sizes_px:
-            for name in names:
-                content = decode_rgb(photos.read(name), name, shorter_px=size_px, square=True)
-                content = content.to(device)
-                with torch.no_grad():
-                    stylized = network(content)
-                    terms = objective(stylized, objective.content_features(content))
-                baseline, baseline_s = [], []
-                for painting in optimize_image(content, objective, optimize):
+    log = ResultLog(args.out, settings_of(args, styles, names))
+    keys = [(s, size, n) for s in styles for size in args.sizes_px for n in names]
+    total = len(keys) * len(args.init)
+    done = sum(log.has((s.name, size, n, i)) for s, size, n in keys for i in args.init)
+    with progress_bar(total * args.steps, "iteration", done * args.steps) as progress:
+        for style, size_px, name in keys:
+            missing = [i for i in args.init if not log.has((style.name, size_px, name, i))]
+            if not missing:
+                continue
+            content = decode_rgb(photos.read(name), name, shorter_px=size_px, square=True)
+            content = content.to(device)
+            with torch.no_grad():
+                stylized = style.network(content)
+            terms = style.score(stylized, content)
+            network_s = time_network(style.network, content)
+            shown = names.index(name) < SHOWN
+            folder = args.out / "pictures" / f"{style.name}_{size_px}"
+            stem = f"{names.index(name):02d}"
+            for init in missing:
+                optimize = dataclasses.replace(
+                    style.config.optimize, init=init, noise_ratio=1.0, iterations=args.steps
+                )
+                baseline, baseline_s, equal = [], [], None
+                for painting in optimize_image(content, style.objective, optimize):
                     baseline.append(painting.losses)
                     baseline_s.append(painting.elapsed_s)
+                    if equal is None and painting.losses["total_loss"] <= terms["total_loss"]:
+                        equal = painting.picture
                     progress.update(min(painting.iteration, 1))
-                results.append(
+                progress.update(args.steps + 1 - len(baseline))  # where nothing lowered it more
+                if shown:
+                    write_image(folder / f"{stem}_photo.png", content)
+                    write_image(folder / f"{stem}_network.png", stylized)
+                    write_image(folder / f"{stem}_{init}_last.png", painting.picture)
+                    last = painting.picture if equal is None else equal
+                    write_image(folder / f"{stem}_{init}_equal.png", last)
+                seconds = [value - baseline_s[0] for value in baseline_s]
+                log.add(
                     PhotoResult(
-                        photo=name,
-                        size_px=size_px,
-                        network=terms.floats(),
-                        network_s=time_network(network, content),
-                        baseline=baseline,
-                        baseline_s=baseline_s,
+                        style.name, name, size_px, init, terms, network_s, baseline, seconds
                     )
                 )
-                if len(rows) < SHOWN:
-                    rows.append([content.cpu(), stylized.cpu(), painting.picture.cpu()])
+    command = f"python {shlex.join(sys.argv)}"
+    write_report(log.results, args.steps, str(device), command, args.out)
+    write_image(args.out / "pictures.png", pictures_of(args, styles))
+    print(f"{args.out / 'report.md'}, report.json, iterations.csv, objective.png, pictures.png")
+    return 0
 
-    comparison = Comparison(
-        style=info.name,
-        style_image=args.style_image.name,
-        config=config.to_dict(),
-        init=args.init,
-        steps=args.steps,
-        device=str(device),
-        results=results,
-    )
-    write_report(comparison, args.out)
-    titles = ("photo", "network, one pass", f"baseline, {args.steps} iterations")
-    write_image(args.out / "pictures.png", picture_grid(rows, titles))
-    print(f"{args.out / 'report.md'}, report.json, objective.png, pictures.png")
+
+def settings_of(
+    args: argparse.Namespace, styles: list[Style], names: list[str]
+) -> dict[str, object]:
+    """Return what decides a comparison's results: a folder holds those of one."""
+    return {
+        "styles": [style.name for style in styles],
+        "configs": [style.config.to_dict() for style in styles],
+        "style_images": [path.name for path in args.style_image],
+        "photos": list(names),
+        "steps": args.steps,
+    }
+
+
+def pictures_of(args: argparse.Namespace, styles: list[Style]) -> Tensor:
+    """Return the first photos' pictures, of the first style, size and start, 1 × 3 × H × W."""
+    folder = args.out / "pictures" / f"{styles[0].name}_{args.sizes_px[0]}"
+    init = args.init[0]
+    kinds = ("photo", "network", f"{init}_equal", f"{init}_last")
+    stems = sorted(path.name[:2] for path in folder.glob("*_photo.png"))
+    rows = [[read_rgb(folder / f"{stem}_{kind}.png") for kind in kinds] for stem in stems]
+    last = f"baseline, {args.steps} iterations"
+    return picture_grid(rows, ("photo", "network", "baseline, as good", last))
+
+
+def score_pictures(
+    args: argparse.Namespace,
+    styles: list[Style],
+    photos: Photos,
+    names: list[str],
+    device: torch.device,
+) -> int:
+    """Score pictures made elsewhere, beside the network's own, and write pictures.json."""
+    found = {path.stem: path for path in sorted(args.pictures.glob("*")) if path.is_file()}
+    there = [name for name in names if Path(name).stem in found]
+    if not there:
+        raise UserError(
+            f"--pictures {args.pictures}: none is named as one of {len(names)} photos "
+            f"({', '.join(Path(name).stem for name in names[:3])}, …); expected the same names. "
+            "Check the folder, or raise --num-photos."
+        )
+    record = []
+    for style in styles:
+        for size_px in args.sizes_px:
+            for name in there:
+                shape = {"shorter_px": size_px, "square": True}
+                content = decode_rgb(photos.read(name), name, **shape).to(device)
+                picture = read_rgb(found[Path(name).stem], **shape).to(device)
+                with torch.no_grad():
+                    stylized = style.network(content)
+                record.append(
+                    {
+                        "style": style.name,
+                        "size_px": size_px,
+                        "photo": name,
+                        "picture": style.score(picture, content),
+                        "network": style.score(stylized, content),
+                    }
+                )
+            rows = [r for r in record if (r["style"], r["size_px"]) == (style.name, size_px)]
+            theirs, ours = (
+                mean(row[who]["total_loss"] for row in rows) for who in ("picture", "network")
+            )
+            print(
+                f"{style.name}, {size_px} px, {len(rows)} of {len(names)} photos: objective "
+                f"{theirs:.4g}, the network's {ours:.4g}"
+            )
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "pictures.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     return 0
 
 
 @torch.inference_mode()
-def time_network(network: TransformerNet, content: torch.Tensor) -> float:
+def time_network(network: TransformerNet, content: Tensor) -> float:
     """Return the seconds of one forward pass, median of several after one that warms up."""
     network(content)
     seconds = []

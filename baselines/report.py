@@ -1,79 +1,60 @@
-"""The comparison's report: JSON, Markdown and a plot."""
+"""The comparison's report: Markdown, JSON, CSV and a plot, beside the paper's own figures."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean, median, quantiles
 from typing import Any
 
 import torch
 
+from baselines.results import PhotoResult
+
 COLUMNS = (0, 25, 50, 75, 100, 150, 200, 300, 400, 500)
+TIMED = (100, 300, 500)
+TERMS = ("total_loss", "content_loss", "style_loss", "tv_loss")
+STARTS = {"noise": "white noise", "content": "the photo"}
+PAPER = {
+    256: (0.015, (3.17, 9.52, 15.86)),
+    512: (0.05, (10.97, 32.91, 54.85)),
+    1024: (0.21, (42.89, 128.66, 214.44)),
+}
+"""Table 1 of the paper, on a Titan X: seconds of a pass, and of `TIMED` iterations of L-BFGS."""
+
+Group = tuple[str, int, str]
 
 
-@dataclass(frozen=True)
-class PhotoResult:
-    """One photo at one size under both methods."""
+def write_report(
+    results: Sequence[PhotoResult], steps: int, device: str, command: str, folder: Path
+) -> None:
+    """Write report.md, report.json, iterations.csv and objective.png into a folder.
 
-    photo: str
-    size_px: int
-    network: dict[str, float]
-    """The four terms of the network's picture."""
-    network_s: float
-    """Seconds of one forward pass, warmed up."""
-    baseline: list[dict[str, float]]
-    """The four terms at iteration 0, 1, 2, …; shorter than asked where nothing lowers them more."""
-    baseline_s: list[float]
-    """Seconds until that iteration."""
-
-    @property
-    def crossing(self) -> int | None:
-        """The first iteration at which the baseline is at or below the network, or None."""
-        goal = self.network["total_loss"]
-        totals = (terms["total_loss"] for terms in self.baseline)
-        return next((i for i, total in enumerate(totals) if total <= goal), None)
-
-    def at(self, iteration: int) -> float:
-        """The baseline's objective at an iteration (its last, where it had ended before)."""
-        return self.baseline[min(iteration, len(self.baseline) - 1)]["total_loss"]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Everything that a report says."""
-
-    style: str
-    style_image: str
-    config: dict[str, Any]
-    init: str
-    steps: int
-    device: str
-    results: list[PhotoResult]
-
-    def sizes(self) -> list[int]:
-        """The sizes in the order they were run."""
-        return list(dict.fromkeys(result.size_px for result in self.results))
-
-    def at_size(self, size_px: int) -> list[PhotoResult]:
-        """The results of one size."""
-        return [result for result in self.results if result.size_px == size_px]
-
-
-def write_report(comparison: Comparison, folder: Path) -> None:
-    """Write report.json, report.md and objective.png into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    summary = {str(size): _summary(comparison, size) for size in comparison.sizes()}
-    record = {"machine": machine(comparison.device), "summary": summary, **asdict(comparison)}
-    for row, result in zip(record["results"], comparison.results, strict=True):
-        row["crossing_iteration"] = result.crossing
+    `steps` is the baseline's iterations, `command` and `device` what made the results.
+    """
+    groups: dict[Group, list[PhotoResult]] = {}
+    for result in results:
+        groups.setdefault((result.style, result.size_px, result.init), []).append(result)
+    rows = [_summary(group, members, steps) for group, members in groups.items()]
+    record = {"machine": machine(device), "command": command, "summary": rows}
     (folder / "report.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    (folder / "report.md").write_text(_markdown(comparison, summary), encoding="utf-8")
-    _plot(comparison, folder / "objective.png")
+    text = _markdown(rows, results, steps, device, command)
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    with (folder / "iterations.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["style", "size_px", "photo", "method", "iteration", *TERMS, "seconds"])
+        for result in results:
+            where = [result.style, result.size_px, result.photo]
+            network = [result.network[term] for term in TERMS]
+            writer.writerow([*where, "network", "", *network, result.network_s])
+            for i, terms in enumerate(result.baseline):
+                values = [terms[term] for term in TERMS]
+                writer.writerow([*where, result.init, i, *values, result.baseline_s[i]])
+    _plot(groups, steps, folder / "objective.png")
 
 
 def machine(device: str) -> str:
@@ -85,115 +66,165 @@ def machine(device: str) -> str:
     return f"{where}, torch {torch.__version__}, Python {platform.python_version()}"
 
 
-def _summary(comparison: Comparison, size_px: int) -> dict[str, Any]:
-    results = comparison.at_size(size_px)
+def _summary(group: Group, results: Sequence[PhotoResult], steps: int) -> dict[str, Any]:
     crossings = [result.crossing for result in results]
-    crossed = [value for value in crossings if value is not None]
+    columns = sorted({*(c for c in COLUMNS if c <= steps), steps})
     network_s = median(result.network_s for result in results)
-    baseline_s = median(result.baseline_s[-1] for result in results)
+    seconds = {}
+    for iteration in (i for i in (*TIMED, steps) if i <= steps):
+        reached = [s for result in results if (s := result.seconds(iteration)) is not None]
+        if reached:
+            seconds[iteration] = median(reached)
     return {
+        "style": group[0],
+        "size_px": group[1],
+        "init": group[2],
         "num_photos": len(results),
-        "network_mean_total_loss": mean(result.network["total_loss"] for result in results),
-        "baseline_mean_total_loss": {
-            str(i): mean(result.at(i) for result in results)
-            for i in sorted({*(c for c in COLUMNS if c <= comparison.steps), comparison.steps})
+        "network": {term: mean(r.network[term] for r in results) for term in TERMS},
+        "baseline": {
+            i: {term: mean(r.at(i, term) for r in results) for term in TERMS} for i in columns
         },
-        "photos_crossed": len(crossed),
-        # a photo that never crossed counts as later than every one that did
-        "median_crossing_iteration": _median_crossing(crossings),
-        "network_median_s": network_s,
-        "baseline_median_s": baseline_s,
-        "speed_up": baseline_s / network_s,
+        "photos_crossed": sum(crossing is not None for crossing in crossings),
+        "crossing_quartiles": _quartiles(crossings),
+        "network_s": network_s,
+        "baseline_s": seconds,
+        "speed_up": {i: s / network_s for i, s in seconds.items()},
     }
 
 
-def _median_crossing(crossings: Sequence[int | None]) -> float | None:
-    value = median(float("inf") if crossing is None else crossing for crossing in crossings)
-    return None if value == float("inf") else value
+def _quartiles(crossings: Sequence[int | None]) -> list[float | None]:
+    """Return the lower quartile, median and upper quartile; None where they are not reached.
+
+    A photo that never crossed counts as later than every one that did.
+    """
+    never = 1e9
+    values = [never if crossing is None else float(crossing) for crossing in crossings]
+    if len(values) == 1:
+        values *= 2
+    low, high = (quantiles(values, n=4, method="inclusive")[i] for i in (0, 2))
+    return [None if q > never / 1e3 else q for q in (low, median(values), high)]
 
 
-def _markdown(comparison: Comparison, summary: dict[str, dict[str, Any]]) -> str:
-    start = "white noise" if comparison.init == "noise" else "the photo"
+def _markdown(
+    rows: Sequence[dict[str, Any]],
+    results: Sequence[PhotoResult],
+    steps: int,
+    device: str,
+    command: str,
+) -> str:
     lines = [
-        f"# {comparison.style}: the network against the iterative baseline",
+        "# The network against the iterative baseline",
         "",
-        f"Mean objective of the same photos. The network: one forward pass. The baseline: bounded "
-        f"L-BFGS from {start}. Machine: {machine(comparison.device)}.",
+        "The same photos, the same objective. The network: one forward pass, warmed up. The "
+        "baseline: L-BFGS kept to 0…255; its seconds count from the end of the first evaluation. "
+        f"Machine: {machine(device)}. Command: `{command}`.",
+        "",
+        "## Objective (the paper's figure 5)",
+        "",
+        "Means over the photos. The paper's network, after 40,000 steps, reaches what L-BFGS from "
+        "white noise does after 50 to 100 iterations.",
         "",
     ]
-    for size, values in summary.items():
-        by_iteration = values["baseline_mean_total_loss"]
-        crossing = values["median_crossing_iteration"]
-        passed = (
-            f"The baseline passes the network at iteration {crossing:g} (median)"
-            if crossing is not None
-            else f"The baseline does not pass the network (median) in {comparison.steps} iterations"
-        )
+    for row in rows:
+        quartiles = [_number(q) for q in row["crossing_quartiles"]]
         lines += [
-            f"## {size} × {size} px, {values['num_photos']} photos",
+            f"**{row['style']}, {row['size_px']} × {row['size_px']} px, {row['num_photos']} "
+            f"photos, baseline from {STARTS[row['init']]}**: it passes the network at iteration "
+            f"{quartiles[1]} (median; quartiles {quartiles[0]} and {quartiles[2]}); "
+            f"{row['photos_crossed']} of {row['num_photos']} photos passed.",
             "",
-            f"| | network | {' | '.join(f'iteration {i}' for i in by_iteration)} |",
-            f"| --- |{' --- |' * (1 + len(by_iteration))}",
-            f"| objective | {values['network_mean_total_loss']:.3g} | "
-            f"{' | '.join(f'{value:.3g}' for value in by_iteration.values())} |",
-            "",
-            f"{passed}; {values['photos_crossed']} of {values['num_photos']} photos passed. "
-            f"Network {1000 * values['network_median_s']:.0f} ms a photo (median, warmed up), "
-            f"baseline {values['baseline_median_s']:.1f} s for {comparison.steps} iterations: "
-            f"{values['speed_up']:.0f} times as long.",
-            "",
-            "| photo | network | baseline, last | passes at iteration | after s |",
-            "| --- | --- | --- | --- | --- |",
+            f"| | network | {' | '.join(f'iteration {i}' for i in row['baseline'])} |",
+            f"| --- |{' --- |' * (1 + len(row['baseline']))}",
         ]
-        for result in comparison.at_size(int(size)):
-            crossing = result.crossing
-            after = "–" if crossing is None else f"{result.baseline_s[crossing]:.1f}"
-            lines.append(
-                f"| {os.path.basename(result.photo)} | {result.network['total_loss']:.3g} | "
-                f"{result.at(comparison.steps):.3g} | {'–' if crossing is None else crossing} | "
-                f"{after} |"
-            )
+        for term in TERMS:
+            values = [row["network"][term], *(terms[term] for terms in row["baseline"].values())]
+            name = {"total_loss": "objective"}.get(term, term.replace("_", " ") + ", unweighted")
+            lines.append(f"| {name} | {' | '.join(f'{value:.3g}' for value in values)} |")
         lines.append("")
-    lines += ["![objective by iteration](objective.png)", "", "![pictures](pictures.png)", ""]
+    lines += _times(rows)
+    lines += ["## Photo by photo", ""]
+    titles = "style | size | start | photo | network | baseline, last | passes at | after s"
+    lines += [f"| {titles} |", "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    for result in results:
+        crossing = result.crossing
+        after = "–" if crossing is None else f"{result.baseline_s[crossing]:.1f}"
+        lines.append(
+            f"| {result.style} | {result.size_px} | {result.init} | "
+            f"{os.path.basename(result.photo)} | {result.network['total_loss']:.3g} | "
+            f"{result.at(steps):.3g} | {_number(crossing)} | {after} |"
+        )
+    lines += ["", "![objective by iteration](objective.png)", "", "![pictures](pictures.png)", ""]
     return "\n".join(lines)
 
 
-def _plot(comparison: Comparison, path: Path) -> None:
+def _times(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the table of times, ours and the paper's."""
+    head = " | ".join(f"{i} iterations" for i in TIMED)
+    lines = [
+        "## Time (the paper's table 1)",
+        "",
+        f"| | size | network, one pass | {head} | times as long |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        times = [f"{row['baseline_s'][i]:.1f} s" if i in row["baseline_s"] else "–" for i in TIMED]
+        ratios = [f"{row['speed_up'][i]:.0f}" for i in TIMED if i in row["speed_up"]]
+        if not ratios:
+            last, ratio = list(row["speed_up"].items())[-1] if row["speed_up"] else (0, 0.0)
+            ratios = [f"{ratio:.0f} after {last}"]
+        lines.append(
+            f"| {row['style']}, from {row['init']} | {row['size_px']} | "
+            f"{1000 * row['network_s']:.1f} ms | {' | '.join(times)} | {' / '.join(ratios)} |"
+        )
+    for size_px in sorted({row["size_px"] for row in rows} & PAPER.keys()):
+        network_s, seconds = PAPER[size_px]
+        times = [f"{s:.2f} s" for s in seconds]
+        ratios = [f"{s / network_s:.0f}" for s in seconds]
+        lines.append(
+            f"| the paper, Titan X | {size_px} | {1000 * network_s:.0f} ms | "
+            f"{' | '.join(times)} | {' / '.join(ratios)} |"
+        )
+    return [*lines, ""]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:g}"
+
+
+def _plot(groups: dict[Group, list[PhotoResult]], steps: int, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    sizes = comparison.sizes()
+    panels = list(dict.fromkeys(group[:2] for group in groups))
     figure, axes = plt.subplots(
-        1, len(sizes), figsize=(6.4 * len(sizes), 4.4), squeeze=False, layout="constrained"
+        1, len(panels), figsize=(6.4 * len(panels), 4.4), squeeze=False, layout="constrained"
     )
-    for axis, size_px in zip(axes[0], sizes, strict=True):
-        results = comparison.at_size(size_px)
-        iterations = range(comparison.steps + 1)
-        columns = [sorted(result.at(i) for result in results) for i in iterations]
-        axis.fill_between(
-            iterations,
-            [column[0] for column in columns],
-            [column[-1] for column in columns],
-            color="tab:orange",
-            alpha=0.25,
-            linewidth=0,
-            label="baseline, all photos",
-        )
-        axis.plot(
-            iterations,
-            [median(column) for column in columns],
-            color="tab:orange",
-            label="baseline, median",
-        )
-        network = median(result.network["total_loss"] for result in results)
-        axis.axhline(network, color="tab:blue", label="network, median (one pass)")
+    colors = {"noise": "tab:orange", "content": "tab:green"}
+    for axis, (style, size_px) in zip(axes[0], panels, strict=True):
+        for init, color in colors.items():
+            results = groups.get((style, size_px, init), [])
+            if not results:
+                continue
+            columns = [sorted(r.at(i) for r in results) for i in range(steps + 1)]
+            axis.fill_between(
+                range(steps + 1),
+                [column[0] for column in columns],
+                [column[-1] for column in columns],
+                color=color,
+                alpha=0.2,
+                linewidth=0,
+            )
+            label = f"baseline from {STARTS[init]}: median, all photos"
+            axis.plot([median(column) for column in columns], color=color, label=label)
+            network = median(r.network["total_loss"] for r in results)
+        axis.axhline(network, color="tab:blue", label="network, one pass: median")
         axis.set(
             yscale="log",
             xlabel="L-BFGS iteration",
             ylabel="objective",
-            title=f"{comparison.style}, {size_px} × {size_px} px",
+            title=f"{style}, {size_px} × {size_px} px",
         )
         axis.legend()
     figure.savefig(path, dpi=110)

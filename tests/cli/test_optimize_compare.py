@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from baselines.results import PhotoResult
 from configs.build import build_objective
 from configs.schema import config_from_dict, load_config
 from data.tensors import read_rgb
@@ -86,16 +87,18 @@ def test_the_comparison_reports_both_on_the_same_objective(run: Run, tmp_path: P
     done = run(
         "compare.py", "--style", style, "--style-image", STYLE_IMAGE, "--photos", PHOTOS,
         "--out", tmp_path / "out", "--num-photos", 2, "--sizes-px", 48, 64, "--steps", 5,
+        "--init", "noise", "content",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "out/report.json").read_text())
-    assert [(r["photo"], r["size_px"]) for r in report["results"]] == [
-        ("astronaut.jpg", 48),
-        ("camera.jpg", 48),
-        ("astronaut.jpg", 64),
-        ("camera.jpg", 64),
+    lines = (tmp_path / "out/results.jsonl").read_text().splitlines()
+    results = [json.loads(line) for line in lines[1:]]
+    assert [(r["photo"], r["size_px"], r["init"]) for r in results] == [
+        (photo, size_px, init)
+        for size_px in (48, 64)
+        for photo in ("astronaut.jpg", "camera.jpg")
+        for init in ("noise", "content")
     ]
-    first = report["results"][0]
+    first = results[0]
     assert len(first["baseline"]) == len(first["baseline_s"]) == 6
     network, _ = load_style(style)
     device = torch.device("cpu")
@@ -106,17 +109,50 @@ def test_the_comparison_reports_both_on_the_same_objective(run: Run, tmp_path: P
     assert first["network"] == pytest.approx(terms, rel=1e-4)
     goal = first["network"]["total_loss"]
     totals = [terms["total_loss"] for terms in first["baseline"]]
-    crossing = first["crossing_iteration"]
-    if crossing is None:
-        assert min(totals) > goal
-    else:
-        assert totals[crossing] <= goal
-        assert all(total > goal for total in totals[:crossing])
+    assert first["baseline_s"][0] == 0
+    passed = [i for i, total in enumerate(totals) if total <= goal]
+    assert PhotoResult(**first).crossing == (passed[0] if passed else None)
     text = (tmp_path / "out/report.md").read_text()
-    assert "## 48 × 48 px, 2 photos" in text
+    assert "mine, 48 × 48 px, 2 photos, baseline from the photo" in text
     assert "astronaut.jpg" in text
     for name in ("objective.png", "pictures.png"):
         assert size_of(tmp_path / "out" / name)[0] > 300
+
+
+def test_a_stopped_comparison_goes_on_and_pictures_are_scored(
+    run: Run, style: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = (
+        "compare.py", "--style", style, "--style-image", STYLE_IMAGE, "--photos", PHOTOS,
+        "--sizes-px", 48, "--steps", 3, "--num-photos", 2,
+    )  # fmt: skip
+    assert run(*command, "--out", out).returncode == 0
+    lines = (out / "results.jsonl").read_text().splitlines()
+    (out / "results.jsonl").write_text("\n".join(lines[:2]) + "\n")  # the second was not done
+    done = run(*command, "--out", out)
+    assert done.returncode == 0, done.stderr
+    again = (out / "results.jsonl").read_text().splitlines()
+    assert again[:2] == lines[:2]
+    assert json.loads(again[2])["baseline"] == json.loads(lines[2])["baseline"]
+    done = run(*command, "--out", out, "--init", "noise", "content", "--steps", 4)
+    assert done.returncode == 2
+    assert "holds a comparison with other settings (steps); expected the same" in done.stderr
+
+    pictures = tmp_path / "pictures"
+    painted = run("stylize.py", PHOTOS, "--style", style, "-o", pictures, "--strength", 0)
+    assert painted.returncode == 0, painted.stderr
+    scored = run(*command, "--out", tmp_path / "scores", "--pictures", pictures)
+    assert scored.returncode == 0, scored.stderr
+    assert "48 px, 2 of 2 photos: objective" in scored.stdout
+    record = json.loads((tmp_path / "scores/pictures.json").read_text())
+    network = json.loads(lines[1])["network"]
+    assert record[0]["network"] == pytest.approx(network, rel=1e-4)
+    # the photo itself, through a JPEG: hardly any content loss
+    assert record[0]["picture"]["content_loss"] < 0.05 * network["content_loss"]
+    nothing = run(*command, "--out", tmp_path / "scores", "--pictures", STYLES)
+    assert nothing.returncode == 2
+    assert "none is named as one of 2 photos (astronaut, camera" in nothing.stderr
 
 
 def test_the_comparison_needs_a_style_and_photos(run: Run, tmp_path: Path) -> None:

@@ -7,55 +7,86 @@ from pathlib import Path
 
 import pytest
 
-from baselines.report import Comparison, PhotoResult, write_report
+from baselines.report import write_report
+from baselines.results import PhotoResult, ResultLog
+from errors import UserError
 
 
 def terms(total: float) -> dict[str, float]:
-    return {"total_loss": total, "content_loss": total, "style_loss": 0.0, "tv_loss": 0.0}
+    return {"total_loss": total, "content_loss": total, "style_loss": 0.5, "tv_loss": 0.0}
 
 
-def result(photo: str, network: float, totals: list[float]) -> PhotoResult:
+def result(photo: str, network: float, totals: list[float], init: str = "noise") -> PhotoResult:
     seconds = [float(i) for i in range(len(totals))]
-    return PhotoResult(photo, 64, terms(network), 0.5, [terms(t) for t in totals], seconds)
+    return PhotoResult(
+        "mine", photo, 256, init, terms(network), 0.5, [terms(t) for t in totals], seconds
+    )
 
 
 @pytest.fixture
-def comparison() -> Comparison:
-    results = [
+def results() -> list[PhotoResult]:
+    return [
         result("a.jpg", 5.0, [9, 6, 5, 4]),  # passes at iteration 2
         result("b.jpg", 1.0, [9, 8, 7, 6]),  # never
         result("c.jpg", 8.5, [9, 8]),  # passes at 1; ended early
     ]
-    return Comparison("mine", "m.jpg", {}, "noise", 3, "cpu", results)
 
 
-def test_crossing_is_the_first_iteration_at_or_below_the_network(comparison: Comparison) -> None:
-    assert [r.crossing for r in comparison.results] == [2, None, 1]
-    assert comparison.results[2].at(3) == 8
+def test_crossing_is_the_first_iteration_at_or_below_the_network(
+    results: list[PhotoResult],
+) -> None:
+    assert [r.crossing for r in results] == [2, None, 1]
+    assert results[2].at(3) == 8
+    assert results[2].seconds(3) is None
 
 
-def test_report(comparison: Comparison, tmp_path: Path) -> None:
-    write_report(comparison, tmp_path)
+def test_report(results: list[PhotoResult], tmp_path: Path) -> None:
+    both = [*results, result("a.jpg", 5.0, [7, 4, 4, 4], "content")]
+    write_report(both, 3, "cpu", "python compare.py", tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
-    assert [r["crossing_iteration"] for r in report["results"]] == [2, None, 1]
-    summary = report["summary"]["64"]
-    assert summary["median_crossing_iteration"] == 2
-    assert summary["photos_crossed"] == 2
-    assert summary["baseline_mean_total_loss"] == {"0": 9, "3": 6}
-    assert summary["network_mean_total_loss"] == pytest.approx((5 + 1 + 8.5) / 3)
-    assert summary["speed_up"] == 6  # 3 s, the median of 3, 3 and 1, over 0.5 s
+    noise, content = report["summary"]
+    assert (noise["init"], content["init"]) == ("noise", "content")
+    # of 1, 2 and never: the upper quartile lies between 2 and never
+    assert noise["crossing_quartiles"] == [1.5, 2, None]
+    assert content["crossing_quartiles"] == [1, 1, 1]
+    assert noise["photos_crossed"] == 2
+    assert {i: t["total_loss"] for i, t in noise["baseline"].items()} == {"0": 9, "3": 6}
+    assert noise["network"]["total_loss"] == pytest.approx((5 + 1 + 8.5) / 3)
+    assert noise["speed_up"] == {"3": 6}  # 3 s, of the two that got there, over 0.5 s
     text = (tmp_path / "report.md").read_text()
-    assert "passes the network at iteration 2 (median); 2 of 3 photos passed" in text
-    assert "| b.jpg | 1 | 6 | – | – |" in text
+    assert "it passes the network at iteration 2 (median; quartiles 1.5 and –); 2 of 3" in text
+    assert "| objective | 4.83 | 9 | 6 |" in text
+    assert "| style loss, unweighted | 0.5 | 0.5 | 0.5 |" in text
+    assert "| mine | 256 | noise | b.jpg | 1 | 6 | – | – |" in text
+    assert (
+        "| the paper, Titan X | 256 | 15 ms | 3.17 s | 9.52 s | 15.86 s | 211 / 635 / 1057 |"
+        in text
+    )
     assert (tmp_path / "objective.png").stat().st_size > 5000
+    lines = (tmp_path / "iterations.csv").read_text().splitlines()
+    assert lines[1] == "mine,256,a.jpg,network,,5.0,5.0,0.5,0.0,0.5"
+    assert len(lines) == 1 + 4 + 4 + 4 + 2 + 4
 
 
 def test_a_baseline_that_passes_for_few_has_no_median(
-    comparison: Comparison, tmp_path: Path
+    results: list[PhotoResult], tmp_path: Path
 ) -> None:
     never = [result(name, 1.0, [9, 8, 7, 6]) for name in ("d.jpg", "e.jpg")]
-    more = Comparison("mine", "m.jpg", {}, "noise", 3, "cpu", comparison.results[:2] + never)
-    write_report(more, tmp_path)
-    assert (
-        "does not pass the network (median) in 3 iterations" in (tmp_path / "report.md").read_text()
-    )
+    write_report(results[:2] + never, 3, "cpu", "", tmp_path)
+    assert "at iteration – (median" in (tmp_path / "report.md").read_text()
+
+
+def test_a_comparison_goes_on_where_it_stopped(results: list[PhotoResult], tmp_path: Path) -> None:
+    log = ResultLog(tmp_path, {"steps": 3})
+    for one in results[:2]:
+        log.add(one)
+    with (tmp_path / "results.jsonl").open("a") as file:
+        file.write('{"style": "mi')  # cut short
+    again = ResultLog(tmp_path, {"steps": 3})
+    assert again.results == results[:2]
+    assert again.has(("mine", 256, "b.jpg", "noise"))
+    assert not again.has(("mine", 256, "b.jpg", "content"))
+    again.add(results[2])
+    assert ResultLog(tmp_path, {"steps": 3}).results == results
+    with pytest.raises(UserError, match=r"holds a comparison with other settings \(steps\)"):
+        ResultLog(tmp_path, {"steps": 4})
