@@ -139,7 +139,7 @@ def _markdown(
         for term in TERMS:
             values = [row["network"][term], *(terms[term] for terms in row["baseline"].values())]
             name = {"total_loss": "objective"}.get(term, term.replace("_", " ") + ", unweighted")
-            lines.append(f"| {name} | {' | '.join(f'{value:.3g}' for value in values)} |")
+            lines.append(f"| {name} | {' | '.join(_short(value) for value in values)} |")
         lines.append("")
     lines += _times(rows)
     lines += ["## Photo by photo", ""]
@@ -150,8 +150,8 @@ def _markdown(
         after = "–" if crossing is None else f"{result.baseline_s[crossing]:.1f}"
         lines.append(
             f"| {result.style} | {result.size_px} | {result.init} | "
-            f"{os.path.basename(result.photo)} | {result.network['total_loss']:.3g} | "
-            f"{result.at(steps):.3g} | {_number(crossing)} | {after} |"
+            f"{os.path.basename(result.photo)} | {_short(result.network['total_loss'])} | "
+            f"{_short(result.at(steps))} | {_number(crossing)} | {after} |"
         )
     lines += ["", "![objective by iteration](objective.png)", "", "![pictures](pictures.png)", ""]
     return "\n".join(lines)
@@ -185,6 +185,10 @@ def _times(rows: Sequence[dict[str, Any]]) -> list[str]:
             f"{' | '.join(times)} | {' / '.join(ratios)} |"
         )
     return [*lines, ""]
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}".replace("e+0", "e")
 
 
 def _number(value: float | None) -> str:
