@@ -68,3 +68,37 @@ def tv(image: Array) -> float:
                 if j + 1 < width:
                     total += (255 * image[c, i, j + 1] - 255 * image[c, i, j]) ** 2
     return total
+
+
+def lbfgs(evaluate: Any, x: Array, iterations: int) -> list[float]:
+    """Plain L-BFGS with the inverse Hessian written out as a matrix: the objective by iteration.
+
+    Nocedal and Wright, eq. 7.16 and 7.20. Steps backtrack to the minimum of the parabola through
+    both values and the slope until the decrease is 1e-4 of what the slope predicts (eq. 3.6a).
+    """
+    value, gradient = evaluate(x)
+    values, pairs = [value], []
+    for _ in range(iterations):
+        inverse = np.eye(x.size)
+        if pairs:
+            s, y = pairs[-1]
+            inverse *= (s @ y) / (y @ y)
+        for s, y in pairs:
+            rho = 1 / (s @ y)
+            turn = np.eye(x.size) - rho * np.outer(s, y)
+            inverse = turn @ inverse @ turn.T + rho * np.outer(s, s)
+        direction = -inverse @ gradient
+        slope = gradient @ direction
+        length = 1.0 if pairs else 0.01 * np.sqrt(x.size) / np.linalg.norm(gradient)
+        while True:
+            new_value, new_gradient = evaluate(x + length * direction)
+            if new_value <= value + 1e-4 * length * slope:
+                break
+            parabola = new_value - value - length * slope
+            length *= np.clip(-0.5 * length * slope / parabola, 0.1, 0.5)
+        step, change = length * direction, new_gradient - gradient
+        if step @ change > 1e-10 * np.linalg.norm(step) * np.linalg.norm(change):
+            pairs.append((step, change))
+        x, value, gradient = x + step, new_value, new_gradient
+        values.append(value)
+    return values

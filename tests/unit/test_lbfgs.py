@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from baselines.lbfgs import Iterate, minimize_in_box
 from configs.build import build_objective
 from configs.schema import load_config
 from data.tensors import read_rgb
+from tests import reference
+from tests.conftest import PHOTOS, STYLES
 
 INF = float("inf")
 
@@ -47,6 +50,41 @@ def test_finds_the_minimum_inside_and_on_the_bounds() -> None:
 def test_unbounded_finds_rosenbrocks_minimum() -> None:
     last = run(rosenbrock, torch.zeros(10, dtype=torch.float64), -INF, INF, 200)[-1]
     torch.testing.assert_close(last.x, torch.ones(10, dtype=torch.float64), rtol=0, atol=1e-5)
+
+
+def test_unbounded_is_plain_lbfgs_iteration_for_iteration() -> None:
+    def in_numpy(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = rosenbrock(torch.from_numpy(x))
+        return value, gradient.numpy()
+
+    start = torch.linspace(-1, 1, 10, dtype=torch.float64)
+    expected = reference.lbfgs(in_numpy, start.numpy(), 40)
+    found = [iterate.value for iterate in run(rosenbrock, start, -INF, INF, 40)]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
+
+
+def test_unbounded_is_plain_lbfgs_on_the_objective() -> None:
+    config = load_config(None, ["style.size_px=64"])
+    cpu = torch.device("cpu")
+    objective = build_objective(config.loss, STYLES / "woodcut.jpg", 64, cpu)
+    content = read_rgb(PHOTOS / "coffee.jpg", shorter_px=16, square=True)
+    features = objective.content_features(content)
+
+    def evaluate(x: Tensor) -> tuple[float, Tensor]:
+        picture = x.view_as(content).detach().requires_grad_()
+        total = objective(picture, features).total_loss
+        (gradient,) = torch.autograd.grad(total, picture)
+        return float(total.detach()), gradient.flatten()
+
+    def in_numpy(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = evaluate(torch.from_numpy(x.astype(np.float32)))
+        return value, gradient.numpy().astype(np.float64)
+
+    start = content.flatten()
+    expected = reference.lbfgs(in_numpy, start.numpy().astype(np.float64), 10)
+    found = [iterate.value for iterate in run(evaluate, start, -INF, INF, 10)]
+    assert found[10] < 0.3 * found[0]
+    np.testing.assert_allclose(found, expected, rtol=2e-3)  # float32 against float64
 
 
 def test_never_rises_never_leaves_and_leaves_the_start_alone() -> None:

@@ -111,6 +111,14 @@ def test_gram_gradient(layout: torch.memory_format) -> None:
     assert torch.autograd.gradcheck(gram_matrix, y)
 
 
+def test_content_gradient_is_gatys_eq_2() -> None:
+    before = torch.randn(1, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    p = features(1, 3, 4, 5, seed=1).relu()
+    f = before.relu()  # eq. 2 is the gradient of what a ReLU gave: 0 where it gave nothing
+    (gradient,) = torch.autograd.grad(content_loss(f, p, "half_sum"), before)
+    torch.testing.assert_close(gradient, (f - p).detach() * (f > 0))
+
+
 def test_style_gradient_is_gatys_eq_6() -> None:
     y, s = features(1, 3, 4, 5).requires_grad_(), features(1, 3, 4, 5, seed=1)
     (gradient,) = torch.autograd.grad(style_of(y, s, "none", "gatys"), y)
