@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from data.images import SUFFIXES, Photo, Pixels
@@ -55,12 +56,14 @@ class Outcome:
 def plan(inputs: Sequence[str], output: Path | None, styles: Sequence[str]) -> list[Job]:
     """Return each photo in each style with the file that its painting goes to.
 
-    Without `output` that is INPUT_STYLE beside nothing, in the current folder; in a folder, the
-    photo's path below the folder that was given, below a folder for each style where there are
-    several. Raises UserError for inputs that are not there, and for
-    outputs that would overwrite an input or one another.
+    Without `output` that is INPUT_STYLE in the current folder. In an output folder it is the
+    photo's path below the folder that was given, below one more for each style where there are
+    several; what lies in the output folder is no input. Raises UserError for inputs that are not
+    there, and for outputs that would overwrite an input or one another.
     """
     pairs = list(find_photos(inputs))
+    if output is not None and any(_is_below(output, text) for text in inputs):
+        pairs = [(source, path) for source, path in pairs if not _is_below(Path(source), output)]
     text = str(output) if output is not None else ""
     files = (*SUFFIXES, *film.SUFFIXES)
     to_file = text == STDIO or (
@@ -74,8 +77,8 @@ def plan(inputs: Sequence[str], output: Path | None, styles: Sequence[str]) -> l
             f"-o {output}: suffix {output.suffix!r}; expected one of {', '.join(files)}, or "
             "a folder."
         )
-    sources = {Path(source).resolve() for source, _ in pairs if source != STDIO}
-    taken: dict[Path, str] = {}
+    sources = {_real_path(source) for source, _ in pairs if source != STDIO}
+    taken: dict[str, str] = {}
     jobs = []
     for style in styles:
         name = style_label(style)
@@ -90,18 +93,34 @@ def plan(inputs: Sequence[str], output: Path | None, styles: Sequence[str]) -> l
             jobs.append(Job(source, str(target), style))
             if str(target) == STDIO:
                 continue
-            other = taken.setdefault(target.resolve(), source)
+            real_target = _real_path(str(target))
+            other = taken.setdefault(real_target, source)
             if other != source:
                 raise UserError(
                     f"{source} and {other} would both become {target}; expected different names. "
                     "Give their common folder as INPUT, or paint them one by one."
                 )
-            if target.resolve() in sources:
+            if real_target in sources:
                 raise UserError(
                     f"{target}: is an input; expected a place where nothing is lost. "
                     "Choose another with -o."
                 )
     return jobs
+
+
+def _real_path(path: str) -> str:
+    """Return an absolute path without links in its folder; a million take seconds."""
+    folder, name = os.path.split(path)
+    return os.path.join(_real_folder(folder), name)
+
+
+@cache
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def _is_below(path: Path, folder: str | Path) -> bool:
+    return path.resolve().is_relative_to(Path(folder).resolve()) and Path(folder).is_dir()
 
 
 def style_label(style: str) -> str:

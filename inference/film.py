@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -131,10 +132,11 @@ def _transcode(
     with (
         progress_bar(total, "frame", shown=shown) as progress,
         ThreadPoolExecutor(1) as writer,
+        closing(_ahead(frames())) as items,  # ends its thread before the film is closed
     ):
         pending: list[Future[None]] = []
         early = []  # sound before the first frame, which opens the file
-        for what, pixels in _ahead(frames()):
+        for what, pixels in items:
             if pixels is None and not count:
                 early.append(what)
                 continue
@@ -162,7 +164,7 @@ def _transcode(
     return count
 
 
-def _ahead(items: Iterable[Item]) -> Iterator[Item]:
+def _ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
     """Yield items that a thread makes, a few ahead of their use."""
     made: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(AHEAD)
     stop = threading.Event()

@@ -82,8 +82,8 @@ class Stylizer:
             if type(error).__name__ != "OutOfMemoryError":  # torch's, which may not be imported
                 raise
         print(
-            f"notice: {width} x {height} px are more than {self.device} holds at once; painting "
-            "in tiles",
+            f"notice: {width} x {height} px are more than {getattr(self.engine, 'device', '')} "
+            "holds at once; painting in tiles",
             file=sys.stderr,
         )
         return self._paint_in_tiles(pixels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -87,6 +88,26 @@ def test_an_odd_size_is_kept(run: Run, style: Path, tmp_path: Path) -> None:
     done = run("stylize.py", film, "--style", style, "-o", out, "--size-px", 51)
     assert done.returncode == 0, done.stderr
     assert described(out)[1] == (51, 34)
+
+
+def test_a_film_that_lies_on_its_side_comes_out_upright(
+    run: Run, style: Path, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=3)
+    content = bytearray(film.read_bytes())
+    matrix = content.index(b"tkhd") + 4 + 40  # the picture's track header, ISO 14496-12, 8.3.2
+    content[matrix : matrix + 20] = struct.pack(">5i", 0, 1 << 16, 0, -(1 << 16), 0)  # clockwise
+    film.write_bytes(content)
+    out = tmp_path / "out.mp4"
+    done = run("stylize.py", film, "--style", style, "-o", out, "--strength", 0)
+    assert done.returncode == 0, done.stderr
+    with av.open(str(film)) as before, av.open(str(out)) as after:
+        stored = next(before.decode(video=0))
+        found = next(after.decode(video=0))
+        assert stored.rotation == -90
+        assert found.rotation == 0
+        expected = np.rot90(stored.to_ndarray(format="rgb24"), -1)
+        assert np.abs(found.to_ndarray(format="rgb24") - expected.astype(float)).mean() < 8
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])

@@ -36,6 +36,16 @@ def test_folders_are_mirrored(photos: Path, tmp_path: Path) -> None:
     assert plan(["-"], None, ["mine"]) == [Job("-", "-", "mine")]
 
 
+def test_paintings_of_an_earlier_run_are_no_photos(photos: Path) -> None:
+    out = photos / "painted"
+    first = plan([str(photos)], out, ["mine"])
+    for job in first:
+        Path(job.target).parent.mkdir(parents=True, exist_ok=True)
+        Path(job.target).touch()
+    assert plan([str(photos)], out, ["mine"]) == first
+    assert len(first) == 2
+
+
 def test_style_labels() -> None:
     assert style_label("wave") == "wave"
     assert style_label("a/wave.safetensors") == "wave"
