@@ -33,8 +33,9 @@ check: setup  ## formatting, lint, types, tests: what .ci/run does
 	$(BIN)/mypy .
 	$(BIN)/pytest
 
-bench: setup  ## a training step, and the baseline's objective by iteration
+bench: setup  ## a training step, painting, and the baseline's objective by iteration
 	$(BIN)/python -m benchmarks.train_step
+	$(BIN)/python -m benchmarks.stylize
 	$(BIN)/python -m benchmarks.baseline --photos assets/photos \
 		--style-image assets/styles/night_wind.jpg --num-photos 2 --iterations 100
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.gpu_report --photos DIR [--out gpu_report] [--quick]
 
-A step of each kind, the loader, and a short training of each kind: under ten minutes on a GPU, and
-with --quick in a few on a CPU.
+A step of each kind, the loader, painting, and a short training of each kind: under ten minutes on a
+GPU, and with --quick in a few on a CPU.
 """
 
 from __future__ import annotations
@@ -96,6 +96,11 @@ def main() -> int:
     if small:
         count = "--count 80 --num-workers 0 1 --repeats 1"
     add("Training photos", run("-m", "benchmarks.loader", "--photos", photos, *count.split()))
+    painting = ["--sizes", "512x512", "1920x1080", "--repeats", "50", "--folder", str(photos)]
+    if small:
+        painting = ["--sizes", "64x64", "--repeats", "1"]
+    text = run("-m", "benchmarks.stylize", "--device", device, *painting)
+    add("Painting", f"```\n{text}```")
     rows = ["| training | steps | s in all | steps a second | held-out objective |"]
     rows += ["| --- | --- | --- | --- | --- |"]
     tiny = ["data.size_px=48", "style.size_px=96", "model.width=8"] if small else []

@@ -15,7 +15,7 @@ def test_the_gpu_report_runs_on_a_cpu_too(run: Run, tmp_path: Path) -> None:
     done = run("-m", "benchmarks.gpu_report", "--photos", PHOTOS, "--out", out, "--quick")
     assert done.returncode == 0, done.stderr
     report = (out / "report.md").read_text()
-    for title in ("A training step", "Training photos", "Short trainings"):
+    for title in ("A training step", "Training photos", "Painting", "Short trainings"):
         assert f"### {title}" in report
     assert "| ours | 2 |" in report
     assert "cached, 1 workers" in report
