@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from baselines.lbfgs import minimize_in_box
+from baselines.lbfgs import Iterate, minimize_in_box
 from configs.schema import OptimizeConfig
 from errors import UserError
 from losses.perceptual import LossTerms, PerceptualLoss
@@ -26,24 +27,49 @@ class Painting:
 
     iteration: int
     """0 is the start."""
-    picture: Tensor
-    """1 × 3 × H × W in [0, 1]."""
+    iterate: Iterate
+    """What the optimization goes on from."""
     losses: dict[str, float]
     """`total_loss`, `content_loss`, `style_loss`, `tv_loss`."""
-    num_evaluations: int
-    """Of the objective and its gradient, so far."""
     elapsed_s: float
     """Since the start."""
 
+    @property
+    def picture(self) -> Tensor:
+        """The picture, 1 × 3 × H × W in [0, 1]."""
+        return self.iterate.x
+
+    @property
+    def num_evaluations(self) -> int:
+        """How often the objective and its gradient were evaluated so far."""
+        return self.iterate.num_evaluations
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return it as a dictionary that torch.save takes: tensors and plain values."""
+        state = {key: getattr(self, key) for key in ("iteration", "losses", "elapsed_s")}
+        return state | {"iterate": {f.name: getattr(self.iterate, f.name) for f in fields(Iterate)}}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any], device: torch.device) -> Painting:
+        """Return what `state_dict` was made from, its tensors on a device."""
+        values = dict(state["iterate"])
+        values |= {key: values[key].to(device) for key in ("x", "gradient")}
+        values["pairs"] = tuple((s.to(device), y.to(device)) for s, y in values["pairs"])
+        return cls(state["iteration"], Iterate(**values), state["losses"], state["elapsed_s"])
+
 
 def optimize_image(
-    content: Tensor, objective: PerceptualLoss, config: OptimizeConfig
+    content: Tensor,
+    objective: PerceptualLoss,
+    config: OptimizeConfig,
+    resume: Painting | None = None,
 ) -> Iterator[Painting]:
     """Yield the start and the picture after each of `config.iterations` L-BFGS iterations.
 
     `content` is 1 × 3 × H × W in [0, 1]; every picture lies in [0, 1] and none has a higher
-    objective than the one before. Ends early where no step lowers the objective any more. Raises
-    UserError where the objective is not finite at the start.
+    objective than the one before. Ends early where no step lowers the objective any more. From
+    `resume` it goes on as if it had never stopped, and yields that one first. Raises UserError
+    where the objective is not finite at the start.
     Source: Gatys et al. 2016; L-BFGS with the picture kept in 0…255 as in Johnson et al. 2016,
     section 4.1.
     Differs: the bounds are part of the method (baselines/lbfgs.py) instead of a clip after every
@@ -59,11 +85,13 @@ def optimize_image(
         (gradient,) = torch.autograd.grad(last.total_loss, picture)
         return float(last.total_loss.detach()), gradient
 
-    started_s = time.perf_counter()
-    iterates = minimize_in_box(
-        evaluate, start_image(content, config), low=0, high=1, history=config.history
-    )
-    for iteration, iterate in enumerate(iterates):
+    started_s = time.perf_counter() - (resume.elapsed_s if resume else 0)
+    start = resume.iterate if resume else start_image(content, config)
+    iterates = minimize_in_box(evaluate, start, low=0, high=1, history=config.history)
+    if resume:
+        yield resume
+        next(iterates)
+    for iteration, iterate in enumerate(iterates, start=resume.iteration + 1 if resume else 0):
         # The last evaluation before a yield is the one of the iterate.
         assert last is not None
         if (term := last.first_nonfinite()) is not None:
@@ -72,7 +100,7 @@ def optimize_image(
                 "Lower the loss weights."
             )
         elapsed_s = time.perf_counter() - started_s
-        yield Painting(iteration, iterate.x, last.floats(), iterate.num_evaluations, elapsed_s)
+        yield Painting(iteration, iterate, last.floats(), elapsed_s)
         if iteration == config.iterations:
             return
 

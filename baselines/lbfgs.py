@@ -18,16 +18,19 @@ MIN_CURVATURE = 1e-10  # of |s| |y|: flatter or concave pairs carry no usable sc
 
 @dataclass(frozen=True)
 class Iterate:
-    """Where the optimizer stands after an iteration."""
+    """Where the optimizer stands after an iteration: all that the next one goes by."""
 
     x: Tensor
     value: float
     num_evaluations: int
+    gradient: Tensor
+    pairs: tuple[tuple[Tensor, Tensor], ...] = ()
+    """Steps and changes of the gradient, oldest first."""
 
 
 def minimize_in_box(
     evaluate: Evaluate,
-    x: Tensor,
+    start: Tensor | Iterate,
     *,
     low: float,
     high: float,
@@ -36,18 +39,21 @@ def minimize_in_box(
     """Yield the start and then one iterate after each iteration, for as long as it gets better.
 
     `evaluate(x)` returns the objective and its gradient, of x's shape; it is called about once an
-    iteration. Every iterate lies in [low, high] and none is worse than the one before.
+    iteration. Every iterate lies in [low, high] and none is worse than the one before. From an
+    Iterate it goes on as if it had never stopped, and yields that one first.
     `low=-inf, high=inf` is plain L-BFGS.
 
     Source: L-BFGS in the two-loop form (Nocedal and Wright, algorithm 7.4); gradient projection in
     two metrics (Bertsekas 1982): pixels that a bound holds are taken out of the quadratic model,
     the step's arc is projected, and the line search and the history see the projected step.
     """
-    x = x.clamp(low, high)
-    value, gradient = evaluate(x)
-    evaluations = 1
-    yield Iterate(x, value, evaluations)
-    pairs: deque[tuple[Tensor, Tensor]] = deque(maxlen=history)
+    if isinstance(start, Tensor):
+        x = start.clamp(low, high)
+        value, gradient = evaluate(x)
+        start = Iterate(x, value, 1, gradient)
+    x, value, gradient, evaluations = start.x, start.value, start.gradient, start.num_evaluations
+    pairs: deque[tuple[Tensor, Tensor]] = deque(start.pairs, maxlen=history)
+    yield start
     while True:
         held = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
         free_gradient = gradient.masked_fill(held, 0)
@@ -83,7 +89,7 @@ def minimize_in_box(
         if curvature > MIN_CURVATURE * float(step.norm() * change.norm()):
             pairs.append((step, change))
         x, value, gradient = x_new, value_new, gradient_new
-        yield Iterate(x, value, evaluations)
+        yield Iterate(x, value, evaluations, gradient, tuple(pairs))
 
 
 def _two_loop(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor]], held: Tensor) -> Tensor:

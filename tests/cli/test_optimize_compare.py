@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,7 @@ from configs.schema import config_from_dict, load_config
 from data.tensors import read_rgb
 from models.style_file import StyleInfo, load_style, save_style
 from models.transformer_net import TransformerNet
-from tests.conftest import PHOTOS, STYLES, Run, size_of
+from tests.conftest import PHOTOS, ROOT, STYLES, Run, size_of
 
 STYLE_IMAGE = STYLES / "woodcut.jpg"
 SMALL = ("optimize.size_px=64", "style.size_px=96", "optimize.iterations=6")
@@ -45,6 +49,37 @@ def test_the_baseline_paints_and_never_rises(run: Run, tmp_path: Path, init: str
     content = read_rgb(PHOTOS / "coffee.jpg", longer_px=64)
     terms = objective(read_rgb(out), objective.content_features(content)).floats()
     assert terms["total_loss"] == pytest.approx(trace[-1]["total_loss"], rel=0.02)
+
+
+def test_a_stopped_optimization_keeps_its_picture_and_goes_on(run: Run, tmp_path: Path) -> None:
+    settings = (*SMALL[:2], "optimize.snapshot_every=0", "optimize.iterations=40")
+    images = (PHOTOS / "coffee.jpg", STYLE_IMAGE)
+    whole = run("optimize.py", *images, "-o", tmp_path / "whole.png", *settings)
+    assert whole.returncode == 0, whole.stderr
+    command = [sys.executable, "-u", "optimize.py", *images, "-o", tmp_path / "out.png", *settings]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while process.stderr.read(1) != "|":  # the bar: it runs
+            pass
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert "and saved: " in process.stderr.read()
+        assert process.wait() == 143
+    stopped = json.loads((tmp_path / "out.json").read_text())["trace"]
+    assert 0 < len(stopped) < 41
+    assert size_of(tmp_path / "out.png") == (64, 43)
+    other = run("optimize.py", *images, "-o", tmp_path / "out.png", "--resume")
+    assert other.returncode == 2
+    assert "out.state.pt: is of another config; expected the same" in other.stderr
+    done = run("optimize.py", *images, "-o", tmp_path / "out.png", *settings, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    traces = [json.loads((tmp_path / f"{n}.json").read_text())["trace"] for n in ("out", "whole")]
+    for one, two in zip(*traces, strict=True):
+        assert {**one, "elapsed_s": 0} == {**two, "elapsed_s": 0}
+    again = run("optimize.py", *images, "-o", tmp_path / "out.png", *settings, "--resume")
+    assert again.returncode == 2
+    assert "out.state.pt: no such file; expected what a stopped optimization left" in again.stderr
 
 
 def test_gatys_setting_runs(run: Run, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,15 @@ def test_every_format_is_read_and_written_back(tmp_path: Path, suffix: str) -> N
     write_pixels(tmp_path / f"b{suffix}", photo.pixels)
     np.testing.assert_allclose(red_of(tmp_path / f"b{suffix}"), RED, atol=4)
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_the_same_pixels_are_the_same_file_at_any_time(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    write_pixels(tmp_path / "a.png", pixels)
+    images._srgb_profile.cache_clear()
+    time.sleep(1.1)  # what a profile's date tells apart
+    write_pixels(tmp_path / "b.png", pixels)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_modes(tmp_path: Path) -> None:
