@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import UserError
+from whole_file import whole_file
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,6 @@ class ResultLog:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         """Open or begin a comparison. Raises UserError for a folder with other settings in it."""
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "results.jsonl"
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         records = [record for line in lines if (record := _parsed(line)) is not None]
@@ -71,7 +71,8 @@ class ResultLog:
         self.results = [PhotoResult(**record) for record in records[1:]]
         # Written anew: a line that an interruption cut short would spoil the next one.
         whole = [settings, *(asdict(result) for result in self.results)]
-        self.path.write_text("".join(f"{json.dumps(r)}\n" for r in whole), encoding="utf-8")
+        with whole_file(self.path) as beside:
+            beside.write_text("".join(f"{json.dumps(r)}\n" for r in whole), encoding="utf-8")
 
     def has(self, key: tuple[str, int, str, str]) -> bool:
         """Return whether a result is there."""

@@ -31,6 +31,7 @@ from PIL import (
 )
 
 from errors import UserError
+from whole_file import whole_file
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 ALPHA_SUFFIXES = (".png", ".webp", ".tif", ".tiff")
@@ -142,23 +143,18 @@ def write_pixels(
     """Write H × W × 3 pixels under the format of the path's suffix, tagged as sRGB.
 
     `alpha` (H × W) is kept where the format has transparency and put on white where it has none.
-    The file is written beside and renamed, so a failure leaves what was there. Raises UserError for
-    a suffix we do not write or a place that cannot be written.
+    A failure leaves what was there. Raises UserError for a suffix we do not write or a place that
+    cannot be written.
     """
     check_writable(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
+        with whole_file(path) as beside, beside.open("wb") as file:
             encode(file, path.suffix, pixels, alpha, exif)
-        os.replace(beside, path)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be written ({error.strerror or error}); expected a folder with room "
             "and permission. Choose another with -o."
         ) from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def encode(
@@ -243,12 +239,6 @@ def resize(
     """Return the image `factor` times as large, antialiased, each side at least 1 px."""
     width, height = (max(1, round(side * factor)) for side in image.size)
     return image if image.size == (width, height) else image.resize((width, height), resample)
-
-
-def resized_square(pixels: Pixels, side_px: int) -> Pixels:
-    """Return square pixels resized to `side_px` × `side_px` × 3, antialiased."""
-    image = Image.fromarray(pixels).resize((side_px, side_px), Image.Resampling.BICUBIC)
-    return np.array(image)
 
 
 def resized(picture: Array, size: tuple[int, int]) -> Any:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from data.images import SUFFIXES, ImageError, Pixels, open_rgb, resize, resized_square
+from data.images import SUFFIXES, ImageError, Pixels, open_rgb, resize, resized
 from data.tensors import unit_range
 from errors import UserError
 
@@ -210,7 +210,7 @@ class PhotoCrops(Dataset[Crop]):
         side = min(round(self.prepared.shorter_px / zoom / self.part), *photo.shape[:2])
         top, left = (int(random.integers(length - side + 1)) for length in photo.shape[:2])
         window = photo[top : top + side, left : left + side]
-        crop = resized_square(window, self.size_px // self.part)
+        crop = np.array(resized(window, (self.size_px // self.part,) * 2))
         flips = random.random() < 0.5
         return torch.from_numpy(np.ascontiguousarray(crop[:, ::-1]) if flips else crop)
 

@@ -5,12 +5,10 @@ Axes: B images, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 
 import numpy as np
-import openvino
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,6 +17,7 @@ from errors import UserError
 from models.layout import STRIDE
 from models.style_file import find_style, load_style
 from models.transformer_net import TransformerNet
+from whole_file import whole_file
 
 FORMATS = ("onnx", "torchscript")
 CHECKED_SIZES = ((64, 64), (61, 83), (50, 97))  # rows, columns
@@ -55,10 +54,8 @@ def export(style: str, format_: str, path: Path) -> None:
         )
     network, _ = load_style(find_style(style))
     network = network.to(memory_format=torch.contiguous_format)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     example = torch.rand(1, 3, 64, 72)
-    try:
+    with whole_file(path) as beside:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # tracers warn of what the check below settles
             if format_ == "onnx":
@@ -66,9 +63,6 @@ def export(style: str, format_: str, path: Path) -> None:
             else:
                 torch.jit.trace(AnySize(network), example).save(beside)  # type: ignore[no-untyped-call]
         _check(network, format_, beside, path)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _export_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
@@ -96,6 +90,13 @@ def _export_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
 def _check(network: TransformerNet, format_: str, written: Path, path: Path) -> None:
     """Raise UserError where the written file paints anything but the network's painting."""
     if format_ == "onnx":
+        try:
+            import openvino
+        except ImportError as error:
+            raise UserError(
+                "--export onnx: openvino is not installed; expected it, to check the file. Run: "
+                "pip install openvino, or export torchscript."
+            ) from error
         compiled = openvino.Core().compile_model(openvino.Core().read_model(written), "CPU")
 
         def paint(photo: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from safetensors.numpy import save
 
 from errors import UserError, run_program
 from models.layout import weight_shapes
+from whole_file import whole_file
 
 if TYPE_CHECKING:
     import torch
@@ -99,13 +99,8 @@ def write_style(path: Path, weights: dict[str, Array], info: StyleInfo, precisio
     }
     style = info.config.get("style", {})
     metadata |= {"licence": style.get("licence", ""), "credit": style.get("credit", "")}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole_file(path) as beside:
         beside.write_bytes(save(state, metadata))  # save_file's would be readable by us alone
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def read_info(path: Path) -> StyleInfo:

@@ -80,7 +80,7 @@ def test_larger_strokes_keep_the_photos_detail(photo: Pixels) -> None:
         sizes.append(pixels.shape)
         return pixels
 
-    painted = Painter(Look("same", stroke_scale=4), lambda _: paint)(photo)  # type: ignore[arg-type,return-value]
+    painted = Painter(Look("same", stroke_scale=4), lambda _: paint)(photo)
     assert sizes == [(100, 150, 3)]
     assert painted.shape == photo.shape
     blurry = resized(resized(photo, (150, 100)), (600, 400))
