@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pickle
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -25,6 +23,7 @@ from errors import Stopped, UserError, run_program
 from models.device import resolve_device
 from progress import progress_bar
 from training.stop_signals import StopSignals
+from whole_file import whole_file
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -47,7 +46,7 @@ def main() -> int:
     output = args.output or Path(f"{args.content.stem}_{args.style.stem}.png")
     check_writable(output)
     state_path = output.with_suffix(".state.pt")
-    resume, trace = load_state(state_path, config, device) if args.resume else (None, [])
+    resume, trace = load_state(args, state_path, config, device) if args.resume else (None, [])
     content = read_rgb(args.content, longer_px=config.optimize.size_px).to(device)
     objective = build_objective(config.loss, args.style, config.style.size_px, device)
 
@@ -79,7 +78,8 @@ def main() -> int:
     output.with_suffix(".json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     if stop.number and painting.iteration < config.optimize.iterations:
         state = {"painting": painting.state_dict(), "trace": trace, "config": config.to_dict()}
-        save_state(state_path, state)
+        with whole_file(state_path) as beside:
+            torch.save(state | {"images": images_of(args)}, beside)
         name = signal.Signals(stop.number).name
         print(
             f"stopped by {name} after iteration {painting.iteration}, and saved: {output}; go on "
@@ -94,18 +94,13 @@ def main() -> int:
     return 0
 
 
-def save_state(path: Path, state: Mapping[str, object]) -> None:
-    """Write what the optimization goes on from, complete or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(state, beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+def images_of(args: argparse.Namespace) -> list[str]:
+    """Return the names of the photo and the style image."""
+    return [args.content.name, args.style.name]
 
 
 def load_state(
-    path: Path, config: Config, device: torch.device
+    args: argparse.Namespace, path: Path, config: Config, device: torch.device
 ) -> tuple[Painting, list[dict[str, float]]]:
     """Return where the optimization stopped, and its trace. Raises UserError."""
     if not path.is_file():
@@ -121,6 +116,11 @@ def load_state(
             f"{path}: cannot be read ({str(error).splitlines()[0][:80]}); expected a whole state. "
             "Start without --resume."
         ) from error
+    if state["images"] != images_of(args):
+        found, now = (" and ".join(names) for names in (state["images"], images_of(args)))
+        raise UserError(
+            f"{path}: is of {found}; expected {now}. Name those, or start without --resume."
+        )
     iterations = {"optimize": {**config.to_dict()["optimize"], "iterations": 0}}
     before = {"optimize": {**state["config"]["optimize"], "iterations": 0}}
     if {**state["config"], **before} != {**config.to_dict(), **iterations}:

@@ -91,6 +91,8 @@ def optimize_image(
     if resume:
         yield resume
         next(iterates)
+        if resume.iteration >= config.iterations:
+            return
     for iteration, iterate in enumerate(iterates, start=resume.iteration + 1 if resume else 0):
         # The last evaluation before a yield is the one of the iterate.
         assert last is not None
@@ -101,7 +103,7 @@ def optimize_image(
             )
         elapsed_s = time.perf_counter() - started_s
         yield Painting(iteration, iterate, last.floats(), elapsed_s)
-        if iteration == config.iterations:
+        if iteration >= config.iterations:
             return
 
 

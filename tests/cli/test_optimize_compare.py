@@ -71,6 +71,17 @@ def test_a_stopped_optimization_keeps_its_picture_and_goes_on(run: Run, tmp_path
     other = run("optimize.py", *images, "-o", tmp_path / "out.png", "--resume")
     assert other.returncode == 2
     assert "out.state.pt: is of another config; expected the same" in other.stderr
+    swapped = run(
+        *("optimize.py", *reversed(images), "-o", tmp_path / "out.png", *settings), "--resume"
+    )
+    assert "is of coffee.jpg and woodcut.jpg; expected woodcut.jpg and coffee.jpg" in swapped.stderr
+    state = (tmp_path / "out.state.pt").read_bytes()
+    fewer = (*settings[:-1], "optimize.iterations=1")  # it has done more than that
+    assert (
+        run("optimize.py", *images, "-o", tmp_path / "out.png", *fewer, "--resume").returncode == 0
+    )
+    assert json.loads((tmp_path / "out.json").read_text())["trace"] == stopped
+    (tmp_path / "out.state.pt").write_bytes(state)
     done = run("optimize.py", *images, "-o", tmp_path / "out.png", *settings, "--resume")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
