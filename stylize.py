@@ -11,6 +11,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,36 +122,36 @@ def main() -> int:
     if args.export:
         return export_style(args)
 
-    from data.images import check_writable
+    from data import images
+    from inference import film
     from inference.batch import paint_all, plan, shard_of
-    from inference.film import is_film
     from progress import progress_bar
 
     styles = styles_of(args.style)
     planned = plan(args.inputs, args.output, ["sheet"] if args.sheet else styles)
     index, count = shard_of(args.shard)
     jobs = planned[index::count]
-    skipped: list[Outcome] = []
+    outcomes: list[Outcome] = []
+    if len(planned) > 1 and not args.overwrite:
+        jobs, outcomes = without_finished(jobs)
+    films: list[Job] = []
+    photos: list[Job] = []
+    for job in jobs:
+        (films if film.is_film(Path(job.source)) else photos).append(job)
+    check_outputs(films, film.SUFFIXES, args.overwrite)
+    check_outputs(photos, images.SUFFIXES, args.overwrite)
     if args.report:
-        check_writable(args.report, (".json",))
-    if args.overwrite or len(planned) == 1:
-        check_outputs(jobs, args.overwrite)
-    else:
-        jobs, skipped = without_finished(jobs)
+        images.check_writable(args.report, (".json",))
     studio = Studio(args, styles)
     if jobs:
         studio.open_styles()  # what is wrong with a style is said before any work
 
-    films = [job for job in jobs if is_film(Path(job.source))]
-    if films:
-        jobs = [job for job in jobs if job not in films]
-    outcomes = list(skipped)
     for job in films:
         outcomes.append(studio.film(job))
         tell(outcomes[-1], args.json)
-    shown = len(jobs) > 1 and sys.stderr.isatty()
-    with progress_bar(len(jobs), "photo", shown=shown) as progress:
-        for outcome in paint_all(jobs, studio.read, studio.paint, studio.write):
+    shown = len(photos) > 1 and sys.stderr.isatty()
+    with progress_bar(len(photos), "photo", shown=shown) as progress:
+        for outcome in paint_all(photos, studio.read, studio.paint, studio.write):
             outcomes.append(outcome)
             progress.update()
             with progress.external_write_mode():
@@ -167,18 +168,16 @@ def styles_of(text: str) -> list[str]:
     return [path.stem for path in style_files()] if text == ALL else [text]
 
 
-def check_outputs(jobs: list[Job], overwrite: bool) -> None:
+def check_outputs(jobs: list[Job], suffixes: Sequence[str], overwrite: bool) -> None:
     """Raise UserError for a place that cannot be written, or a file that would be lost."""
-    from data import images
-    from inference import film
+    from data.images import check_writable
     from inference.batch import STDIO
 
     for job in jobs:
         target = Path(job.target)
         if job.target == STDIO:
             continue
-        moving = film.is_film(Path(job.source))
-        images.check_writable(target, film.SUFFIXES if moving else images.SUFFIXES)
+        check_writable(target, suffixes)
         if target.exists() and not overwrite:
             raise UserError(
                 f"{target}: exists; expected a new file. Add --overwrite, or choose another "
@@ -187,13 +186,15 @@ def check_outputs(jobs: list[Job], overwrite: bool) -> None:
 
 
 def without_finished(jobs: list[Job]) -> tuple[list[Job], list[Outcome]]:
-    """Return the jobs still to be done, and those whose output is there. Raises UserError."""
+    """Return the jobs still to be done, and those whose output is there."""
     from inference.batch import Outcome
 
-    todo = [job for job in jobs if not Path(job.target).exists()]
-    check_outputs(todo, overwrite=False)
-    done = set(jobs) - set(todo)
-    skipped = [Outcome(j.source, j.target, j.style, "skipped") for j in jobs if j in done]
+    todo, skipped = [], []
+    for job in jobs:
+        if Path(job.target).exists():
+            skipped.append(Outcome(job.source, job.target, job.style, "skipped"))
+        else:
+            todo.append(job)
     return todo, skipped
 
 

@@ -4,8 +4,8 @@
 
 Plain: what everyone runs, PyTorch eager in float32 and NCHW, its whole command with torchvision.
 Ours: what stylize.py does. The limit is the network's arithmetic at the rate that a 3 × 3
-convolution of 128 channels reaches here in the same precision. Passes are timed in turn, after one
-that warms up; commands from their cold start, file to file. All are medians.
+convolution of 128 channels reaches here, in bf16 where that is fast. Passes are timed in turn,
+after one that warms up; commands from their cold start, file to file. All are medians.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from baselines.report import machine
+from benchmarks.train_step import convolution_rate
 from data.images import Pixels, read_bytes, read_photo, resized
 from data.tensors import to_pixels, to_tensor
 from errors import run_program
@@ -53,12 +54,6 @@ functional.to_pil_image(painting.clamp(0, 1)).save({output!r})
 """
 
 
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def seconds_of(kinds: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Return the median seconds of each kind, taken in turn: a busy machine hits them all."""
     times: dict[str, list[float]] = {name: [] for name in kinds}
@@ -77,21 +72,6 @@ def psnr(a: Pixels, b: Pixels) -> float:
     return min(99.0, 10 * math.log10(255**2 / max(error, 1e-9)))
 
 
-def arithmetic_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Return the FLOP a second of a 3 × 3 convolution of 128 channels at a quarter of 512 px."""
-    conv = torch.nn.Conv2d(128, 128, 3, padding=1).to(device, dtype)
-    conv.to(memory_format=torch.channels_last)
-    x = torch.rand(1, 128, 128, 128, device=device, dtype=dtype)
-    x = x.contiguous(memory_format=torch.channels_last)
-
-    @torch.inference_mode()
-    def run() -> None:
-        conv(x)
-        synchronize(device)
-
-    return 2 * 128 * 128 * 9 * 128 * 128 / seconds_of({"conv": run}, 9)["conv"]
-
-
 def passes(style: str, device: torch.device, sizes: list[tuple[int, int]], repeats: int) -> None:
     """Print a pass of the network, each way, at each size."""
     plain, _ = load_style(find_style(style), device)
@@ -99,8 +79,7 @@ def passes(style: str, device: torch.device, sizes: list[tuple[int, int]], repea
     ours = Stylizer(style, str(device))
     torchs = TorchEngine(find_style(style), str(device), "fp32")
     photo = read_photo(read_bytes(PHOTO), str(PHOTO)).pixels
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    rate = arithmetic_rate(device, dtype[ours.engine.precision])
+    rate = 1e9 * convolution_rate(str(device), repeats)
     kind = f"ours, {type(ours.engine).__name__.removesuffix('Engine')} {ours.engine.precision}"
     print(f"{'size':>12} {'way':28} {'ms':>9} {'ratio':>7} {'dB':>6} {'share of limit':>15}")
     for width, height in sizes:

@@ -5,10 +5,8 @@ Frames are uint8, H rows × W columns × 3.
 
 from __future__ import annotations
 
-import os
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from fractions import Fraction
@@ -21,6 +19,7 @@ import numpy as np
 from data.images import ANIMATION_SUFFIXES, Pixels, animation_frames, write_animation
 from errors import UserError
 from progress import progress_bar
+from whole_file import whole_file
 
 FILM_CODECS = {
     ".mp4": "libx264",
@@ -52,8 +51,8 @@ def is_film(path: Path) -> bool:
 def paint_film(source: Path, target: Path, paint: Paint, shown: bool = True) -> int:
     """Paint every frame of a film or animation; return how many there were.
 
-    Sound, frame times, size and the way up stay. The file is written beside and renamed, so an
-    interrupted run leaves none. Raises UserError.
+    Sound, frame times, size and the way up stay. An interrupted run leaves no file. Raises
+    UserError.
     """
     suffix = target.suffix.lower()
     if (suffix in FILM_CODECS) != (source.suffix.lower() in FILM_CODECS):
@@ -61,15 +60,9 @@ def paint_film(source: Path, target: Path, paint: Paint, shown: bool = True) -> 
             f"{target}: suffix {suffix!r} for {source.suffix}; expected an animation from an "
             "animation, a film from a film. Choose another with -o."
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}{suffix}")
-    try:
+    with whole_file(target) as beside:
         write = _paint_video if suffix in FILM_CODECS else _paint_animation
-        count = write(source, beside, paint, shown)
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
-    return count
+        return write(source, beside, paint, shown)
 
 
 def _paint_animation(source: Path, target: Path, paint: Paint, shown: bool) -> int:
@@ -105,7 +98,7 @@ def _transcode(
     rate = video.average_rate or video.guessed_rate or Fraction(25)
     picture = out.add_stream(codec, rate=rate, options=CODEC_OPTIONS[codec])
     sounds = {stream.index: out.add_stream_from_template(stream) for stream in film.streams.audio}
-    wanted = [video, *(stream for stream in film.streams.audio)]
+    wanted = [video, *film.streams.audio]
     total = video.frames or int(float(video.duration or 0) * (video.time_base or 0) * rate)
     count = 0
 
@@ -164,41 +157,13 @@ def _transcode(
     return count
 
 
-def _ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
+def _ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
     """Yield items that a thread makes, a few ahead of their use."""
-    made: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(AHEAD)
-    stop = threading.Event()
-
-    def put(item: Item | None, error: BaseException | None = None) -> None:
-        while not stop.is_set():
-            try:
-                return made.put((item, error), timeout=0.1)
-            except queue.Full:
-                continue
-
-    def make() -> None:
-        try:
-            for item in items:
-                put(item)
-                if stop.is_set():
-                    return
-            put(None, StopIteration())
-        except BaseException as error:  # raised again where the items are used
-            put(None, error)
-
-    thread = threading.Thread(target=make, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = made.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item  # type: ignore[misc]
-    finally:
-        stop.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as reader:
+        made = deque(reader.submit(next, items, None) for _ in range(AHEAD))
+        while (item := made.popleft().result()) is not None:
+            made.append(reader.submit(next, items, None))
+            yield item
 
 
 def _av() -> ModuleType:

@@ -26,7 +26,7 @@ class Smoother:
     """Paints frames in order, so that strokes move with the scene.
 
     A network of stride 4 paints other strokes when the scene moves by anything but 4 px, and that,
-    more than noise, is what flickers (docs/benchmarks.md). So each frame is shifted by the few
+    more than noise, is what flickers (docs/painting.md). So each frame is shifted by the few
     pixels that bring the scene back to where the strokes were, painted, and shifted back. What
     flickers still is mixed with the frame before, moved along: the photo, so that noise does not
     reach the network, and the painting. Motion is dense inverse search (Kroeger et al. 2016, by
@@ -49,9 +49,8 @@ class Smoother:
             self.before = grey, photo, paint(photo)
             return self.before[2]
         old_grey, old_photo, old_painting = self.before
-        flow = self.flow.calc(
-            grey, old_grey, None
-        )  # H × W × 2: where a pixel was, less where it is
+        # H × W × 2: where each pixel was in the frame before, less where it is
+        flow = self.flow.calc(grey, old_grey, None)
         old_photo, old_painting = self._moved(old_photo, flow), self._moved(old_painting, flow)
         away = self.cv2.GaussianBlur(luma(photo) - luma(old_photo), (0, 0), 1.5)  # but for noise
         trust = self.smooth * np.exp(-np.square(away / TRUST))[..., None]

@@ -7,7 +7,7 @@ import platform
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol, overload
+from typing import TYPE_CHECKING, Protocol, overload
 
 from data.images import Picture, Pixels, as_pixels, like
 from errors import UserError
@@ -15,9 +15,12 @@ from inference.memory import available_bytes
 from models.layout import MIN_SIZE_PX
 from models.style_file import StyleInfo, find_style
 
+if TYPE_CHECKING:  # it takes torch
+    from inference.tiling import TiledPainter
+
 ENGINES = ("auto", "openvino", "torch")
 BYTES_PER_PIXEL = 400
-"""What painting a photo whole takes at its peak, with room to spare (docs/benchmarks.md)."""
+"""What painting a photo whole takes at its peak (docs/painting.md)."""
 MEMORY_SHARE = 0.5
 
 
@@ -53,6 +56,7 @@ class Stylizer:
         self.device, self.precision = device, precision
         self.engine = self._open(engine)
         self.info = self.engine.info
+        self._tiled: TiledPainter | None = None
 
     @overload
     def __call__(self, photo: Pixels) -> Pixels: ...
@@ -109,10 +113,13 @@ class Stylizer:
         from inference.tiling import TILE_PX, TiledPainter
         from inference.torch_engine import TorchEngine
 
-        engine = self.engine
-        if not isinstance(engine, TorchEngine):
-            engine = TorchEngine(self.path, "cpu", engine.precision)
-        return TiledPainter(engine.network, engine.device, self.tile_px or TILE_PX).paint(pixels)
+        if self._tiled is None:
+            engine = self.engine
+            if not isinstance(engine, TorchEngine):
+                engine = TorchEngine(self.path, "cpu", engine.precision)
+            tile_px = self.tile_px or TILE_PX
+            self._tiled = TiledPainter(engine.network, engine.device, tile_px)
+        return self._tiled.paint(pixels)
 
 
 def _may_have_gpu() -> bool:

@@ -37,7 +37,7 @@ HEAD_HALO_PX = 8
 """What the three first convolutions see around a tile: 4 + 1 + 2 px, in whole quarters."""
 TAIL_HALO_PX = 16
 """What the two upsamplings and the last convolution see: 6 + 3 + 4 px, in whole quarters."""
-BAR_FROM_TILES = 16
+BAR_FROM_PIXELS = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class TiledPainter:
         with ExitStack() as stack:
             x, y, z = (stack.enter_context(FeatureMap(channels, *self.size)) for _ in range(3))
             total = len(list(self._regions())) * (len(self.head) + 3 * len(self.blocks) + 4)
-            shown = total >= BAR_FROM_TILES
+            shown = photo.shape[0] * photo.shape[1] >= BAR_FROM_PIXELS
             self.progress = stack.enter_context(progress_bar(total, "tile", shown=shown))
             self._paint(x, y, z, painted)
         return painted
