@@ -78,6 +78,7 @@ def test_a_foreign_network_gives_the_same_pixels(run: Run, tmp_path: Path) -> No
             if name.startswith("deconv3"):
                 value.mul_(40)
         foreign.deconv3["conv2d"].bias.fill_(120)
+        foreign.conv1["conv2d"].weight.mul_(1e-4)  # so faint that the normalisation's ε counts
     state = foreign.state_dict() | {"in1.running_mean": torch.zeros(8)}  # of torch 0.3
     torch.save(state, tmp_path / "candy.pth")
     out = tmp_path / "candy.safetensors"
