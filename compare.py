@@ -26,7 +26,7 @@ from data.photos import Photos
 from data.tensors import decode_rgb, picture_grid, read_rgb, write_image
 from errors import UserError, run_program
 from losses.perceptual import LossTerms, PerceptualLoss
-from models.device import resolve_device
+from models.device import keep_freed_memory, resolve_device
 from models.layout import MIN_SIZE_PX
 from models.style_file import find_style, load_style
 from models.transformer_net import TransformerNet
@@ -96,6 +96,7 @@ class Style:
 def main() -> int:
     args = parse_arguments()
     device = resolve_device(args.device)
+    keep_freed_memory()
     styles = []
     for name, image in zip(args.style, args.style_image, strict=True):
         network, info = load_style(find_style(name), device)

@@ -20,7 +20,7 @@ from configs.schema import Config, load_config
 from data.images import check_writable
 from data.tensors import read_rgb, write_image
 from errors import Stopped, UserError, run_program
-from models.device import resolve_device
+from models.device import keep_freed_memory, resolve_device
 from progress import progress_bar
 from training.stop_signals import StopSignals
 from whole_file import whole_file
@@ -43,6 +43,7 @@ def main() -> int:
     args = parse_arguments()
     config = load_config(args.config, args.overrides)
     device = resolve_device(args.device)
+    keep_freed_memory()
     output = args.output or Path(f"{args.content.stem}_{args.style.stem}.png")
     check_writable(output)
     state_path = output.with_suffix(".state.pt")

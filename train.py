@@ -25,7 +25,7 @@ from data.photo_cache import PhotoCache
 from data.photos import Batch, PhotoCrops, Photos, PreparedPhotos, batches
 from errors import Stopped, UserError, run_program
 from losses.perceptual import LossTerms
-from models.device import has_fast_bf16
+from models.device import has_fast_bf16, keep_freed_memory
 from models.style_file import SUFFIX, StyleInfo, save_style
 from progress import progress_bar
 from training.checkpoints import RunState, checkpoints, load_last_checkpoint, save_checkpoint
@@ -76,6 +76,7 @@ def main() -> int:
     names = [config.name for config in configs]
     if len(set(names)) < len(names):
         raise UserError(f"names {', '.join(names)}; expected a different one in each config.")
+    keep_freed_memory()
     with Processes(args.device) as processes:
         for config in configs:
             out = args.out or Path("runs") / config.name

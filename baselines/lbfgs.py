@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 Evaluate = Callable[[Tensor], tuple[float, Tensor]]
@@ -98,16 +99,18 @@ def _two_loop(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor]], held: Tenso
     q = gradient.flatten().clone()
     used: list[tuple[Tensor, Tensor, float, float]] = []
     scale = 0.0
+    free_y = torch.empty_like(q)
     for step, change in reversed(pairs):
-        s, y = step.flatten() * free, change.flatten() * free
-        curvature = float(s @ y)
+        s, y = step.flatten(), change.flatten()
+        torch.mul(y, free, out=free_y)
+        curvature = float(s @ free_y)
         if curvature <= 0:  # possible where the bounds hold what made it positive
             continue
-        scale = scale or curvature / float(y @ y)
+        scale = scale or curvature / float(free_y @ free_y)
         alpha = float(s @ q) / curvature
-        q.add_(y, alpha=-alpha)
+        q.add_(free_y, alpha=-alpha)
         used.append((s, y, curvature, alpha))
     q *= scale or 1.0
     for s, y, curvature, alpha in reversed(used):
-        q.add_(s, alpha=alpha - float(y @ q) / curvature)
+        q.addcmul_(s, free, value=alpha - float(y @ q) / curvature)
     return -q.view_as(gradient)

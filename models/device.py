@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+import sys
 
 import torch
 
@@ -42,3 +44,19 @@ def has_fast_bf16(device: torch.device) -> bool:
         capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
     return False
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what is freed for the next allocation, where the C library is glibc.
+
+    By default every tensor of 32 MiB and more is new memory from the kernel, which clears it page
+    by page: a tenth of an iteration at 512 px (docs/benchmarks.md). For programs that allocate the
+    same sizes again and again.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    m_trim_threshold, m_mmap_max = -1, -4
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(m_mmap_max, 0)
+        mallopt(m_trim_threshold, -1)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layout import MIN_SIZE_PX, STRIDE, balancing_matrix, check_choices, grid_px
+from models.winograd import conv3x3
 
 
 class TransformerNet(nn.Module):
@@ -89,14 +90,16 @@ class PaddedConv(nn.Module):
         super().__init__()
         self.balance = balance_buffer(kernel, grid_px)
         self.reflect_px = kernel // 2 if border == "reflect" else 0
-        zeros_px = kernel // 2 if border == "zero" else 0
-        self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, zeros_px, bias=bias)
+        self.zeros_px = kernel // 2 if border == "zero" else 0
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, self.zeros_px, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.reflect_px:
             x = F.pad(x, [self.reflect_px] * 4, mode="reflect")
-        weight = self.weight()
-        return F.conv2d(x, weight, self.conv.bias, self.conv.stride, self.conv.padding)
+        weight, bias = self.weight(), self.conv.bias
+        if self.conv.stride == (1, 1):
+            return conv3x3(x, weight, bias, self.zeros_px)
+        return F.conv2d(x, weight, bias, self.conv.stride, self.zeros_px)
 
     def weight(self) -> Tensor:
         """Return the kernel that it applies, C_out × C_in × K × K."""

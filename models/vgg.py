@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from errors import UserError
+from models.winograd import Kernel, conv3x3
 
 NETWORKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """Convolutions in each of the five blocks: configurations D and E of the paper."""
@@ -91,6 +92,7 @@ class VGGFeatures(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
+        self._kernels: dict[str, Kernel] = {}
 
     def _load(self, state: dict[str, Tensor], source: str) -> None:
         indices = _conv_indices(self.network)
@@ -136,7 +138,10 @@ class VGGFeatures(nn.Module):
                         f"{2 ** (int(block) - 1)} px a side. Take a larger one or shallower layers."
                     )
                 x = F.avg_pool2d(x, 2) if self.average else F.max_pool2d(x, 2)
-            x = conv(x)
+            assert isinstance(conv, nn.Conv2d)
+            if name not in self._kernels:
+                self._kernels[name] = Kernel(conv.weight)
+            x = conv3x3(x, conv.weight, conv.bias, 1, self._kernels[name])
             if name in wanted:
                 features[name] = x
                 x = F.relu(x)

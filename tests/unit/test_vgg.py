@@ -9,6 +9,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from errors import UserError
+from models import vgg
 from models.vgg import BUNDLED_FILE, VGGFeatures, conv_names, layer_names
+from models.winograd import conv3x3
 
 ALL_BUNDLED = [name for name in layer_names("vgg16") if not name.endswith(("5_2", "5_3"))]
 TORCHVISION_INDEX = {"relu1_2": 3, "conv2_1": 5, "relu3_3": 15, "conv4_2": 19, "relu4_3": 22}
@@ -99,16 +102,20 @@ def test_average_pooling_is_average_pooling() -> None:
     torch.testing.assert_close(found["conv2_1"], network.convs["conv2_1"](pooled))
 
 
-def test_computes_no_deeper_than_asked_and_trains_nothing() -> None:
+def test_computes_no_deeper_than_asked_and_trains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     network = VGGFeatures(["relu1_2", "relu3_3"])
     assert list(network.convs) == conv_names("vgg16")[:7]
     assert not any(parameter.requires_grad for parameter in network.parameters())
-    calls: list[str] = []
-    for name, conv in network.convs.items():
-        conv.register_forward_hook(lambda *_, name=name: calls.append(name))
+    calls: list[tuple[int, ...]] = []
+
+    def counted(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
+        calls.append(tuple(weight.shape[:2]))
+        return conv3x3(x, weight, *rest)
+
+    monkeypatch.setattr(vgg, "conv3x3", counted)
     x = torch.rand(1, 3, 32, 32, requires_grad=True)
     network(x, ["relu1_2"])["relu1_2"].sum().backward()
-    assert calls == ["conv1_1", "conv1_2"]
+    assert calls == [(64, 3), (64, 64)]
     assert x.grad is not None
     with pytest.raises(KeyError, match="relu4_3"):
         network(x, ["relu4_3"])
