@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from baselines.lbfgs import Iterate, minimize_in_box
+from baselines.adam import minimize_by_adam
+from baselines.lbfgs import Evaluate, Iterate, minimize_in_box
 from configs.schema import OptimizeConfig
 from errors import UserError
 from losses.perceptual import LossTerms, PerceptualLoss
@@ -59,23 +60,28 @@ class Painting:
 
 
 def optimize_image(
-    content: Tensor,
+    content: Tensor | None,
     objective: PerceptualLoss,
     config: OptimizeConfig,
-    resume: Painting | None = None,
+    start: Tensor | Painting | None = None,
 ) -> Iterator[Painting]:
-    """Yield the start and the picture after each of `config.iterations` L-BFGS iterations.
+    """Yield the start and the picture after each of `config.iterations` iterations.
 
-    `content` is 1 × 3 × H × W in [0, 1]; every picture lies in [0, 1] and none has a higher
-    objective than the one before. Ends early where no step lowers the objective any more. From
-    `resume` it goes on as if it had never stopped, and yields that one first. Raises UserError
-    where the objective is not finite at the start.
+    `content` is 1 × 3 × H × W in [0, 1], or None for an objective without a content term. `start`
+    is the first picture, of that size (None: `start_image`); from a Painting it goes on as if it
+    had never stopped, and yields that one first. Every picture lies in [0, 1]; by L-BFGS none has
+    a higher objective than the one before, and it ends early where no step lowers it any more.
+    Raises UserError where the objective is not finite.
     Source: Gatys et al. 2016; L-BFGS with the picture kept in 0…255 as in Johnson et al. 2016,
     section 4.1.
     Differs: the bounds are part of the method (baselines/lbfgs.py) instead of a clip after every
     iteration, which makes L-BFGS wander and in the end blow up (docs/objective.md).
     """
-    content_features = objective.content_features(content)
+    if start is None:
+        assert content is not None
+        start = start_image(content, config)
+    resumed = start if isinstance(start, Painting) else None
+    content_features = {} if content is None else objective.content_features(content)
     last: LossTerms | None = None
 
     def evaluate(picture: Tensor) -> tuple[float, Tensor]:
@@ -85,15 +91,14 @@ def optimize_image(
         (gradient,) = torch.autograd.grad(last.total_loss, picture)
         return float(last.total_loss.detach()), gradient
 
-    started_s = time.perf_counter() - (resume.elapsed_s if resume else 0)
-    start = resume.iterate if resume else start_image(content, config)
-    iterates = minimize_in_box(evaluate, start, low=0, high=1, history=config.history)
-    if resume:
-        yield resume
+    started_s = time.perf_counter() - (resumed.elapsed_s if resumed else 0)
+    iterates = _iterates(evaluate, start.iterate if isinstance(start, Painting) else start, config)
+    if resumed:
+        yield resumed
         next(iterates)
-        if resume.iteration >= config.iterations:
+        if resumed.iteration >= config.iterations:
             return
-    for iteration, iterate in enumerate(iterates, start=resume.iteration + 1 if resume else 0):
+    for iteration, iterate in enumerate(iterates, start=resumed.iteration + 1 if resumed else 0):
         # The last evaluation before a yield is the one of the iterate.
         assert last is not None
         if (term := last.first_nonfinite()) is not None:
@@ -107,11 +112,25 @@ def optimize_image(
             return
 
 
+def _iterates(
+    evaluate: Evaluate, start: Tensor | Iterate, config: OptimizeConfig
+) -> Iterator[Iterate]:
+    if config.method == "adam":
+        rate = config.learning_rate
+        return minimize_by_adam(evaluate, start, low=0, high=1, learning_rate=rate)
+    return minimize_in_box(evaluate, start, low=0, high=1, history=config.history)
+
+
 def start_image(content: Tensor, config: OptimizeConfig) -> Tensor:
-    """Return the picture that the optimization starts from, 1 × 3 × H × W in [0, 1]."""
+    """Return what `config.init` names, for 1 × 3 × H × W in [0, 1]: the photo, noise, or a mix."""
     if config.init == "content":
         return content.clone()
-    generator = torch.Generator().manual_seed(config.seed)
-    noise = torch.randn(content.shape, generator=generator).to(content.device)
-    noise = (NOISE_MEAN + NOISE_STD * noise).clamp(0, 1)
+    noise = noise_image(content.shape[-2], content.shape[-1], config.seed).to(content.device)
     return config.noise_ratio * noise + (1 - config.noise_ratio) * content
+
+
+def noise_image(height: int, width: int, seed: int) -> Tensor:
+    """Return white noise around the middle grey, 1 × 3 × H × W in [0, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn((1, 3, height, width), generator=generator)
+    return (NOISE_MEAN + NOISE_STD * noise).clamp(0, 1)

@@ -26,7 +26,7 @@ class Iterate:
     num_evaluations: int
     gradient: Tensor
     pairs: tuple[tuple[Tensor, Tensor], ...] = ()
-    """Steps and changes of the gradient, oldest first."""
+    """L-BFGS: steps and changes of the gradient, oldest first. Adam: its two moments."""
 
 
 def minimize_in_box(

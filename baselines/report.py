@@ -6,9 +6,10 @@ import csv
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median, quantiles
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -195,12 +196,34 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:g}"
 
 
-def _plot(groups: dict[Group, list[PhotoResult]], steps: int, path: Path) -> None:
+def plot_trace(trace: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Draw the objective and its terms, unweighted, by iteration."""
+    plt = _pyplot()
+    figure, axis = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
+    iterations = [line["iteration"] for line in trace]
+    for term in TERMS:
+        values = [line[term] for line in trace]
+        if any(values):
+            label = "objective" if term == "total_loss" else f"{term.replace('_', ' ')}, unweighted"
+            axis.plot(iterations, values, label=label, linewidth=2 if term == "total_loss" else 1)
+    axis.set(yscale="log", xlabel="iteration")
+    axis.legend()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _pyplot() -> ModuleType:
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    module: ModuleType = plt
+    return module
+
+
+def _plot(groups: dict[Group, list[PhotoResult]], steps: int, path: Path) -> None:
+    plt = _pyplot()
     panels = list(dict.fromkeys(group[:2] for group in groups))
     figure, axes = plt.subplots(
         1, len(panels), figsize=(6.4 * len(panels), 4.4), squeeze=False, layout="constrained"

@@ -48,7 +48,7 @@ class Cost:
 
 def plain_step(network: nn.Module, objective: PerceptualLoss) -> Callable[[Tensor], Tensor]:
     """Return the step as a textbook has it."""
-    layers = list(objective.style_layers)
+    layers, style = list(objective.style_layers), objective.targets[0].grams
 
     def gram(features: Tensor) -> Tensor:
         psi = features.flatten(2)
@@ -60,7 +60,7 @@ def plain_step(network: nn.Module, objective: PerceptualLoss) -> Callable[[Tenso
         features = objective.loss_network(stylized, layers)
         total: Tensor = content_loss(features["relu3_3"], content) + 1e-6 * tv_loss(stylized)
         for name in layers:
-            total = total + 5 * (gram(features[name]) - objective.style_grams[name]).square().mean()
+            total = total + 5 * (gram(features[name]) - style[name]).square().mean()
         return total
 
     return step

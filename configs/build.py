@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from configs.schema import LossConfig, ModelConfig
 from data.tensors import read_rgb
-from losses.perceptual import PerceptualLoss
+from losses.perceptual import PerceptualLoss, StyleImage
 from models.transformer_net import TransformerNet
 from models.vgg import VGGFeatures
 
@@ -20,12 +21,18 @@ def build_network(model: ModelConfig) -> TransformerNet:
 
 
 def build_objective(
-    loss: LossConfig, style_image: Path, style_size_px: int, device: torch.device
+    loss: LossConfig,
+    style: Path | Sequence[StyleImage],
+    style_size_px: int,
+    device: torch.device,
 ) -> PerceptualLoss:
     """Return the objective against a style image whose longer side is made `style_size_px`.
 
-    Raises UserError for weights or an image that cannot be read.
+    Style images that are read already stay as they are. Raises UserError for weights or an image
+    that cannot be read.
     """
+    if isinstance(style, Path):
+        style = [StyleImage(read_rgb(style, longer_px=style_size_px).to(device))]
     loss_network = VGGFeatures(
         [*loss.content_layers, *loss.style_layers],
         network=loss.network,
@@ -36,7 +43,7 @@ def build_objective(
     loss_network.to(memory_format=torch.channels_last).to(device)
     return PerceptualLoss(
         loss_network,
-        read_rgb(style_image, longer_px=style_size_px).to(device),
+        style,
         content_layers=loss.content_layers,
         style_layers=loss.style_layers,
         content_weight=loss.content_weight,

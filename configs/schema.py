@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from data.images import SUFFIXES
 from errors import UserError
 from losses.functional import CONTENT_DISTANCES, GRAMS, STYLE_DISTANCES
 from models.layout import MIN_SIZE_PX, NORMS, OUTPUTS, PADDINGS, UPSAMPLES
@@ -25,6 +26,7 @@ from models.vgg import NETWORKS, NORMALIZATIONS, POOLINGS, layer_names
 LR_SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "fp32", "bf16")
 INITS = ("noise", "content")
+METHODS = ("lbfgs", "adam")
 
 
 class ConfigError(UserError):
@@ -165,15 +167,23 @@ class OptimizeConfig:
     """The iterative baseline (optimize.py)."""
 
     init: str = "noise"
-    """noise (mean 127.5, σ 50 of 255) | content."""
+    """noise (mean 127.5, σ 50 of 255) | content | an image file."""
     noise_ratio: float = 1.0
     """With init noise: the noise's share, the rest is the photo (1: noise only)."""
+    method: str = "lbfgs"
+    """lbfgs | adam."""
     iterations: int = 500
-    """L-BFGS iterations."""
+    """Of the method, at each size."""
     size_px: int = 512
-    """Longer side of the picture in pixels; 0: the photo's own."""
+    """Longer side of the picture in pixels, where the photo has as many; 0: the photo's own."""
+    num_sizes: int = 1
+    """Coarse to fine: sizes from size_px / 2 ** (num_sizes - 1) on, each twice the one before."""
+    texture_height_px: int = 0
+    """Height of a texture without a photo, size_px wide; 0: as high as wide."""
+    learning_rate: float = 0.02
+    """Adam's, of pixels in [0, 1]."""
     history: int = 100
-    """Pairs of steps and gradient differences that L-BFGS remembers."""
+    """Pairs of steps and gradient differences that L-BFGS remembers; adam: none."""
     snapshot_every: int = 50
     """Iterations between saved pictures; 0: none."""
     seed: int = 0
@@ -216,7 +226,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "loss.style_distance": STYLE_DISTANCES,
     "train.lr_schedule": LR_SCHEDULES,
     "train.precision": PRECISIONS,
-    "optimize.init": INITS,
+    "optimize.method": METHODS,
 }
 MINIMA: dict[str, float] = {
     "model.width": 1,
@@ -242,6 +252,9 @@ MINIMA: dict[str, float] = {
     "optimize.noise_ratio": 0,
     "optimize.iterations": 1,
     "optimize.size_px": 0,
+    "optimize.num_sizes": 1,
+    "optimize.texture_height_px": 0,
+    "optimize.learning_rate": 0,
     "optimize.history": 1,
     "optimize.snapshot_every": 0,
     "optimize.seed": 0,
@@ -420,6 +433,11 @@ def _check(config: Config, required: Iterable[str]) -> list[str]:
     for key, minimum in MINIMA.items():
         if (value := _get(config, key)) < minimum:
             problems.append(f"{key}: {value}; expected at least {minimum:g}")
+    init = config.optimize.init
+    if init not in INITS and Path(init).suffix.lower() not in SUFFIXES:
+        problems.append(
+            f"optimize.init: {init!r}; expected one of {', '.join(INITS)}, or an image file"
+        )
     if config.optimize.noise_ratio > 1:
         problems.append(f"optimize.noise_ratio: {config.optimize.noise_ratio}; expected 0 to 1")
     if config.train.small_share > 1:

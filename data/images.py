@@ -10,7 +10,7 @@ import io
 import os
 import struct
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -97,6 +97,11 @@ def read_photo(
     if alpha is not None:
         pixels[alpha == 0] = 255
     return Photo(pixels, alpha, image.info.get("exif", b""))
+
+
+def read_pixels(path: Path) -> Pixels:
+    """Return an image file as H × W × 3 pixels, on white where transparent. Raises ImageError."""
+    return np.asarray(open_rgb(read_bytes(path), str(path)))
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Pixels:
@@ -197,26 +202,31 @@ def write_animation(source: Path, target: Path, paint: Callable[[Pixels], Pixels
             for frame in ImageSequence.Iterator(animation):
                 frame.load()  # WebP knows it only then
                 durations.append(int(frame.info.get("duration", 100)))
-            painted = (
-                Image.fromarray(paint(_rgb_pixels(frame)))
-                for frame in ImageSequence.Iterator(animation)
-            )
-            format_ = Image.registered_extensions()[target.suffix.lower()]
-            next(painted).save(
-                target,
-                format_,
-                save_all=True,
-                append_images=painted,
-                duration=durations,
-                loop=animation.info.get("loop", 0),
-                **_OPTIONS.get(format_, {}),
-            )
+            frames = (paint(_rgb_pixels(frame)) for frame in ImageSequence.Iterator(animation))
+            write_frames(target, frames, durations, animation.info.get("loop", 0))
     except OSError as error:
         raise ImageError(
             f"{source}: cannot be painted ({error}); expected a whole animation, and room. "
             "Check the file."
         ) from error
     return len(durations)
+
+
+def write_frames(
+    target: Path, frames: Iterator[Pixels], durations_ms: Sequence[int] | int, loop: int = 0
+) -> None:
+    """Write frames of one size as a GIF or WebP animation. Raises OSError."""
+    images = (Image.fromarray(frame) for frame in frames)
+    format_ = Image.registered_extensions()[target.suffix.lower()]
+    next(images).save(
+        target,
+        format_,
+        save_all=True,
+        append_images=images,
+        duration=durations_ms,
+        loop=loop,
+        **_OPTIONS.get(format_, {}),
+    )
 
 
 def check_writable(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:

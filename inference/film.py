@@ -6,7 +6,7 @@ Frames are uint8, H rows × W columns × 3.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from fractions import Fraction
@@ -16,7 +16,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from data.images import ANIMATION_SUFFIXES, Pixels, animation_frames, write_animation
+from data.images import (
+    ANIMATION_SUFFIXES,
+    Pixels,
+    animation_frames,
+    write_animation,
+    write_frames,
+)
 from errors import UserError
 from progress import progress_bar
 from whole_file import whole_file
@@ -138,10 +144,7 @@ def _transcode(
             else:
                 painted = paint(pixels)
                 if not count:
-                    height, width = painted.shape[:2]
-                    picture.width, picture.height = width, height
-                    # half as many colours as pixels need even sides
-                    picture.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
+                    _shape(picture, painted)
                     picture.codec_context.time_base = what[1]
                     pending.extend(writer.submit(copy_sound, packet) for packet in early)
                 pending.append(writer.submit(encode, what, painted))
@@ -155,6 +158,34 @@ def _transcode(
         raise UserError(f"{source}: no frame can be read; expected a whole film. Check the file.")
     out.mux(picture.encode(None))
     return count
+
+
+def write_film(frames: Iterable[Pixels], target: Path, rate: int) -> None:
+    """Write frames of one size as a film or animation, `rate` a second.
+
+    An interrupted run leaves no file. Raises UserError.
+    """
+    with whole_file(target) as beside:
+        if target.suffix.lower() not in FILM_CODECS:
+            write_frames(beside, iter(frames), round(1000 / rate))
+            return
+        av = _av()
+        codec = FILM_CODECS[target.suffix.lower()]
+        with av.open(str(beside), "w") as out:
+            picture = out.add_stream(codec, rate=rate, options=CODEC_OPTIONS[codec])
+            for number, pixels in enumerate(frames):
+                if not number:
+                    _shape(picture, pixels)
+                out.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            out.mux(picture.encode(None))
+
+
+def _shape(picture: Any, pixels: Pixels) -> None:
+    """Give a stream the shape of its frames."""
+    picture.height, picture.width = pixels.shape[:2]
+    # half as many colours as pixels need even sides
+    odd = picture.height % 2 or picture.width % 2
+    picture.pix_fmt = "yuv444p" if odd else "yuv420p"
 
 
 def _ahead(items: Iterator[Item]) -> Generator[Item, None, None]:

@@ -33,19 +33,33 @@ def content_loss(features: Tensor, target: Tensor, distance: str = "mean") -> Te
     raise ValueError(f"{distance!r}; expected one of {', '.join(CONTENT_DISTANCES)}")
 
 
-def gram_matrix(features: Tensor, divisor: str = "chw") -> Tensor:
+def gram_matrix(features: Tensor, divisor: str = "chw", guide: Tensor | None = None) -> Tensor:
     """Return the Gram matrices of the channels, B × C × C.
 
     `features` is B × C × H × W, `divisor` what the inner products are divided by: `chw`, `hw`, or
-    `none`. Raises ValueError for another divisor.
-    Source: Johnson et al. 2016, eq. 3 (`chw`); Gatys et al. 2016, eq. 3 (`none`).
+    `none`. `guide`, 1 × 1 × H × W in [0, 1], says how much each position counts: HW is then its
+    sum, which must not be 0. Raises ValueError for another divisor.
+    Source: Johnson et al. 2016, eq. 3 (`chw`); Gatys et al. 2016, eq. 3 (`none`); guides: Gatys et
+    al. 2017, section 4.
+    Differs: the guide weighs the products, not each of their two factors, so that half a position
+    counts half.
     """
-    _, channels, height, width = features.shape
     if divisor not in GRAMS:
         raise ValueError(f"{divisor!r}; expected one of {', '.join(GRAMS)}")
-    count = {"chw": channels * height * width, "hw": height * width, "none": 1}[divisor]
+    channels = features.shape[1]
+    positions = num_positions(features, guide)
+    if guide is not None:
+        features = features * guide.sqrt()
+    count = {"chw": channels * positions, "hw": positions, "none": 1}[divisor]
     products: Tensor = InnerProducts.apply(features)
     return products / count
+
+
+def num_positions(features: Tensor, guide: Tensor | None = None) -> float:
+    """Return how many positions B × C × H × W features have; those of a guide count in part."""
+    if guide is None:
+        return features.shape[-2] * features.shape[-1]
+    return float(guide.sum())
 
 
 class InnerProducts(torch.autograd.Function):
@@ -78,8 +92,8 @@ def style_loss(
     target: Tensor,
     distance: str = "mean",
     *,
-    num_positions: int = 1,
-    target_num_positions: int = 1,
+    num_positions: float = 1,
+    target_num_positions: float = 1,
 ) -> Tensor:
     """Return the style reconstruction loss of one layer, a scalar.
 

@@ -5,16 +5,40 @@ Axes: B images, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from losses.functional import content_loss, gram_matrix, style_loss, tv_loss
+from losses.functional import content_loss, gram_matrix, num_positions, style_loss, tv_loss
 
 Features = dict[str, Tensor]
 LossNetwork = Callable[[Tensor, Iterable[str]], Features]
+
+
+@dataclass(frozen=True)
+class StyleImage:
+    """A style image, and what it counts for."""
+
+    image: Tensor
+    """1 × 3 × H × W in [0, 1], of any size."""
+    weight: float = 1.0
+    """Its share beside other style images; they are made to add up to 1."""
+    mask: Tensor | None = None
+    """Where the stylized image takes this style, 1 × 1 × H × W in [0, 1]; None: everywhere."""
+
+
+@dataclass(frozen=True)
+class StyleTarget:
+    """What of a style image the objective goes by."""
+
+    grams: dict[str, Tensor]
+    """Each layer's Gram matrix, 1 × C × C."""
+    num_positions: dict[str, float]
+    share: float
+    mask: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,7 @@ class LossTerms:
 class PerceptualLoss(nn.Module):
     """total = content_weight · Σ w content + style_weight · Σ w style + tv_weight · TV.
 
+    Of several style images, the style term is the mean by their shares, each within its own mask.
     Source: Johnson et al. 2016, eq. 5, and Gatys et al. 2016, eq. 7, by the choice of `gram`,
     `content_distance` and `style_distance` (losses/functional.py).
     """
@@ -60,7 +85,7 @@ class PerceptualLoss(nn.Module):
     def __init__(
         self,
         loss_network: LossNetwork,
-        style: Tensor,
+        styles: Tensor | Sequence[StyleImage],
         *,
         content_layers: Mapping[str, float],
         style_layers: Mapping[str, float],
@@ -71,10 +96,11 @@ class PerceptualLoss(nn.Module):
         content_distance: str = "mean",
         style_distance: str = "mean",
     ) -> None:
-        """Store the weights and the style's Gram matrices.
+        """Store the weights and the styles' Gram matrices.
 
-        `loss_network(images, layers)` returns the named layers' features. `style` is 1 × 3 × H × W
-        in [0, 1], of any size; `content_layers` and `style_layers` map a layer to its weight.
+        `loss_network(images, layers)` returns the named layers' features. `styles` is one image,
+        1 × 3 × H × W in [0, 1], of any size, or several; without any there is no style term.
+        `content_layers` and `style_layers` map a layer to its weight.
         """
         super().__init__()
         self.loss_network = loss_network
@@ -86,14 +112,19 @@ class PerceptualLoss(nn.Module):
         self.gram = gram
         self.content_distance = content_distance
         self.style_distance = style_distance
-        with torch.no_grad():
-            features = loss_network(style, self.style_layers)
-            self.style_grams = {
-                name: gram_matrix(value, gram) for name, value in features.items()
-            }  # each 1 × C × C
-            self.style_num_positions = {
-                name: value.shape[-2] * value.shape[-1] for name, value in features.items()
-            }
+        if isinstance(styles, Tensor):
+            styles = [StyleImage(styles)]
+        whole = sum(style.weight for style in styles)
+        self.targets = [self._target(style, whole) for style in styles]
+        if not styles:
+            self.style_layers = {}
+
+    @torch.no_grad()
+    def _target(self, style: StyleImage, whole: float) -> StyleTarget:
+        features = self.loss_network(style.image, self.style_layers)
+        grams = {name: gram_matrix(value, self.gram) for name, value in features.items()}
+        positions = {name: num_positions(value) for name, value in features.items()}
+        return StyleTarget(grams, positions, style.weight / whole, style.mask)
 
     def content_features(self, content: Tensor) -> Features:
         """Return the content layers' features of B × 3 × H × W photos in [0, 1], without gradient.
@@ -129,18 +160,33 @@ class PerceptualLoss(nn.Module):
             by_layer[f"content/{name}"] = loss
             content = content + weight * loss
         for name, weight in self.style_layers.items():
-            loss = style_loss(
-                gram_matrix(features[name], self.gram),
-                self.style_grams[name],
-                self.style_distance,
-                num_positions=features[name].shape[-2] * features[name].shape[-1],
-                target_num_positions=self.style_num_positions[name],
-            )
+            loss = self._style_loss(name, features[name])
             by_layer[f"style/{name}"] = loss
             style = style + weight * loss
         tv = tv_loss(stylized)
         total = self.content_weight * content + self.style_weight * style + self.tv_weight * tv
         return LossTerms(total, content, style, tv, by_layer)
+
+    def _style_loss(self, layer: str, features: Tensor) -> Tensor:
+        loss = features.new_zeros(())
+        unguided: Tensor | None = None
+        for target in self.targets:
+            if target.mask is None:
+                guide = None
+                unguided = gram_matrix(features, self.gram) if unguided is None else unguided
+                gram = unguided
+            else:
+                guide = F.adaptive_avg_pool2d(target.mask, (features.shape[-2], features.shape[-1]))
+                gram = gram_matrix(features, self.gram, guide)
+            distance = style_loss(
+                gram,
+                target.grams[layer],
+                self.style_distance,
+                num_positions=num_positions(features, guide),
+                target_num_positions=target.num_positions[layer],
+            )
+            loss = loss + target.share * distance
+        return loss
 
 
 def _at_least_float32(values: Tensor) -> Tensor:

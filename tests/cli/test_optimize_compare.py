@@ -10,12 +10,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from baselines.adam import minimize_by_adam
+from baselines.gatys import Painting, optimize_image
 from baselines.results import PhotoResult
 from configs.build import build_objective
 from configs.schema import config_from_dict, load_config
+from data.images import animation_frames, read_pixels, resized, write_pixels
 from data.tensors import read_rgb
 from models.style_file import StyleInfo, load_style, save_style
 from models.transformer_net import TransformerNet
@@ -74,7 +79,7 @@ def test_a_stopped_optimization_keeps_its_picture_and_goes_on(run: Run, tmp_path
     swapped = run(
         *("optimize.py", *reversed(images), "-o", tmp_path / "out.png", *settings), "--resume"
     )
-    assert "is of coffee.jpg and woodcut.jpg; expected woodcut.jpg and coffee.jpg" in swapped.stderr
+    assert "is of photo: coffee.jpg; styles: ['woodcut.jpg']; weights: [1.0]" in swapped.stderr
     state = (tmp_path / "out.state.pt").read_bytes()
     fewer = (*settings[:-1], "optimize.iterations=1")  # it has done more than that
     assert (
@@ -93,17 +98,126 @@ def test_a_stopped_optimization_keeps_its_picture_and_goes_on(run: Run, tmp_path
     assert "out.state.pt: no such file; expected what a stopped optimization left" in again.stderr
 
 
-def test_gatys_setting_runs(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["original", "johnson", "keras_notes"])
+def test_the_presets_paint(run: Run, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "out.png"
+    bundled = ("loss.network=vgg16", "loss.weights=bundled")  # VGG-19 would be downloaded
     done = run(
-        "optimize.py", PHOTOS / "coffee.jpg", STYLE_IMAGE, "-o", tmp_path / "a.png", *SMALL,
-        "loss.pooling=average", "loss.content_layers={conv4_2: 1}", "loss.gram=none",
-        "loss.style_layers={conv1_1: .2, conv2_1: .2, conv3_1: .2, conv4_1: .2, conv5_1: .2}",
-        "loss.style_distance=gatys", "loss.content_distance=half_sum", "loss.tv_weight=0",
-        "loss.style_weight=1e3", "optimize.noise_ratio=0.5",
+        "optimize.py", PHOTOS / "coffee.jpg", STYLE_IMAGE, "-o", out, *SMALL, *bundled,
+        "--config", f"configs/gatys/{name}.yaml", "optimize.iterations=8",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    trace = json.loads((tmp_path / "a.json").read_text())["trace"]
-    assert trace[-1]["total_loss"] < trace[0]["total_loss"]
+    trace = json.loads((tmp_path / "out.json").read_text())["trace"]
+    assert trace[-1]["total_loss"] < 0.5 * trace[0]["total_loss"]
+
+
+def test_johnsons_preset_is_the_default_objective_and_the_original_is_gatys() -> None:
+    johnson = load_config(Path("configs/gatys/johnson.yaml"))
+    assert johnson.loss == load_config(None).loss
+    loss = load_config(Path("configs/gatys/original.yaml")).loss
+    assert (loss.network, loss.pooling, loss.gram) == ("vgg19", "average", "none")
+    assert (loss.content_distance, loss.style_distance) == ("half_sum", "gatys")
+    assert loss.style_layers == {f"conv{block}_1": 0.2 for block in range(1, 6)}
+    assert loss.content_weight / loss.style_weight == 1e-3
+    assert load_config(Path("configs/gatys/keras_notes.yaml")).loss.gram == "hw"
+
+
+def test_adam_goes_down_and_goes_on_where_it_was_stopped() -> None:
+    config = load_config(None, ["optimize.method=adam", "optimize.iterations=12"]).optimize
+    objective = build_objective(load_config(None).loss, STYLE_IMAGE, 64, torch.device("cpu"))
+    content = read_rgb(PHOTOS / "coffee.jpg", longer_px=48)
+    whole = list(optimize_image(content, objective, config))
+    assert whole[-1].losses["total_loss"] < 0.9 * whole[0].losses["total_loss"]
+    assert all(float(p.picture.min()) >= 0 and float(p.picture.max()) <= 1 for p in whole)
+    state = whole[5].state_dict()
+    resumed = Painting.from_state_dict(state, torch.device("cpu"))
+    rest = list(optimize_image(content, objective, config, resumed))
+    assert [p.iteration for p in rest] == list(range(5, 13))
+    assert torch.equal(rest[-1].picture, whole[-1].picture)
+
+
+def test_one_adam_step_by_hand() -> None:
+    def plane(x: Tensor) -> tuple[float, Tensor]:
+        return float(2 * x.sum()), torch.full_like(x, 2)
+
+    start = torch.tensor([0.5, 0.01])
+    steps = minimize_by_adam(plane, start, low=0, high=1, learning_rate=0.1)
+    first, second = itertools.islice(steps, 2)
+    # m / sqrt(v) of the first step is 1, whatever the gradient; the second value meets its bound
+    torch.testing.assert_close(second.x, torch.tensor([0.4, 0.0]))
+    assert torch.equal(first.x, start)
+    assert second.value == pytest.approx(0.8)
+
+
+def test_texture_and_reconstruction_have_one_term_alone(run: Run, tmp_path: Path) -> None:
+    texture = tmp_path / "texture.png"
+    done = run(
+        "optimize.py", "none", STYLE_IMAGE, "-o", texture, *SMALL, "optimize.texture_height_px=40"
+    )
+    assert done.returncode == 0, done.stderr
+    assert size_of(texture) == (64, 40)
+    trace = json.loads(texture.with_suffix(".json").read_text())["trace"]
+    assert {line["content_loss"] for line in trace} == {0}
+    assert trace[-1]["style_loss"] < 0.5 * trace[0]["style_loss"]
+    photo = tmp_path / "photo.png"
+    done = run("optimize.py", PHOTOS / "coffee.jpg", "none", "-o", photo, *SMALL, "--plot")
+    assert done.returncode == 0, done.stderr
+    trace = json.loads(photo.with_suffix(".json").read_text())["trace"]
+    assert {line["style_loss"] for line in trace} == {0}
+    assert trace[-1]["content_loss"] < 0.5 * trace[0]["content_loss"]
+    assert size_of(tmp_path / "photo_trace.png")[0] > 300
+
+
+def test_masks_keep_styles_apart_and_the_photo_elsewhere(run: Run, tmp_path: Path) -> None:
+    photo = read_pixels(PHOTOS / "coffee.jpg")
+    height, width = photo.shape[:2]
+    for name, columns in (("left", slice(0, width // 3)), ("right", slice(width // 3 * 2, width))):
+        mask = np.zeros((height, width, 3), np.uint8)
+        mask[:, columns] = 255
+        write_pixels(tmp_path / f"{name}.png", mask)
+    out = tmp_path / "out.png"
+    done = run(
+        "optimize.py", PHOTOS / "coffee.jpg", STYLE_IMAGE, STYLES / "night_wind.jpg", "-o", out,
+        *SMALL, "--style-mask", tmp_path / "left.png", "--style-mask", tmp_path / "right.png",
+        "optimize.iterations=10",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    away = np.abs(read_pixels(out).astype(int) - resized(photo, (64, 43))).mean((0, 2))
+    assert away[26:38].mean() < 0.4 * min(away[:18].mean(), away[46:].mean())
+    (tmp_path / "black.png").write_bytes((tmp_path / "left.png").read_bytes())
+    write_pixels(tmp_path / "black.png", np.zeros_like(photo))
+    done = run(
+        "optimize.py", PHOTOS / "coffee.jpg", STYLE_IMAGE, "-o", out, *SMALL,
+        "--style-mask", tmp_path / "black.png",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "black.png: black all over; expected white where the style goes" in done.stderr
+
+
+def test_coarse_to_fine_with_film_board_and_the_photos_colours(run: Run, tmp_path: Path) -> None:
+    out, film = tmp_path / "out.png", tmp_path / "out.gif"
+    done = run(
+        "optimize.py", PHOTOS / "coffee.jpg", STYLE_IMAGE, "-o", out, *SMALL, "--preserve-color",
+        "optimize.num_sizes=2", "optimize.snapshot_every=2", "--film", film,
+        "--tensorboard", tmp_path / "board",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    trace = json.loads((tmp_path / "out.json").read_text())["trace"]
+    assert [line["iteration"] for line in trace] == list(range(13))
+    assert [line["size_px"] for line in trace] == [32] * 7 + [64] * 6
+    seconds = [line["elapsed_s"] for line in trace]
+    assert seconds == sorted(seconds)
+    assert trace[-1]["total_loss"] < trace[7]["total_loss"] < trace[0]["total_loss"]
+    assert size_of(tmp_path / "out_00006.png") == (32, 22)
+    assert size_of(out) == size_of(film) == (64, 43)
+    assert animation_frames(film) == 6  # five snapshots and the picture
+    assert list((tmp_path / "board").glob("events*"))
+    chroma = np.array([[-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])  # Cb, Cr of BT.601
+    painted, photo = (
+        pixels @ chroma.T
+        for pixels in (read_pixels(out), resized(read_pixels(PHOTOS / "coffee.jpg"), (64, 43)))
+    )
+    assert np.abs(painted - photo).mean() < 6
 
 
 @pytest.mark.parametrize(
@@ -113,9 +227,40 @@ def test_gatys_setting_runs(run: Run, tmp_path: Path) -> None:
         ([PHOTOS / "coffee.jpg", STYLE_IMAGE, "-o", "a.gif"], "suffix '.gif'; expected one of"),
         (
             [PHOTOS / "coffee.jpg", STYLE_IMAGE, "optimize.init=photo"],
-            "expected one of noise, content",
+            "optimize.init: 'photo'; expected one of noise, content, or an image file",
         ),
+        ([PHOTOS / "coffee.jpg", STYLE_IMAGE, "optimize.init=x.png"], "x.png: No such file"),
+        ([PHOTOS / "coffee.jpg", STYLE_IMAGE, "optimize.method=sgd"], "one of lbfgs, adam"),
         ([PHOTOS / "coffee.jpg", STYLE_IMAGE, "optimize.size_px=9"], "too small for conv4_1"),
+        (
+            [PHOTOS / "coffee.jpg", STYLE_IMAGE, "loss.style_layers={relu6_1: 1}"],
+            "loss.style_layers: 'relu6_1' is no layer of vgg16; did you mean relu5_1?",
+        ),
+        (
+            [PHOTOS / "coffee.jpg", STYLE_IMAGE, "style.size_px=900000"],
+            "GiB that are free. Set it to ",
+        ),
+        (["none", STYLE_IMAGE, "optimize.size_px=900000"], "optimize.size_px: 900000 px take"),
+        (["none", STYLE_IMAGE, "optimize.size_px=0"], "optimize.size_px: 0 without a photo"),
+        (["none", "none"], "none none: expected a photo, style images, or both"),
+        ([PHOTOS / "coffee.jpg"], "1 images; expected CONTENT and STYLE, either may be none"),
+        (
+            [PHOTOS / "coffee.jpg", STYLE_IMAGE, "--style-weight", "1", "--style-weight", "2"],
+            "--style-weight: 2 for 1 style images; expected one each",
+        ),
+        (
+            [PHOTOS / "coffee.jpg", STYLE_IMAGE, "--style-weight", "-1"],
+            "--style-weight -1: expected numbers above 0",
+        ),
+        (
+            [PHOTOS / "coffee.jpg", STYLE_IMAGE, "--style-mask", PHOTOS / "chelsea.jpg"],
+            "expected the photo's",
+        ),
+        (
+            [PHOTOS / "coffee.jpg", STYLE_IMAGE, "optimize.num_sizes=9"],
+            "optimize.num_sizes: 9 begin at 2 x 1 px; expected at least 16 px",
+        ),
+        ([PHOTOS / "coffee.jpg", STYLE_IMAGE, "--film", "a.txt"], "a.txt: suffix '.txt'"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(run: Run, arguments: list[object], message: str) -> None:
