@@ -96,7 +96,7 @@ class Style:
 def main() -> int:
     args = parse_arguments()
     device = resolve_device(args.device)
-    keep_freed_memory()
+    keep_freed_memory(max(args.sizes_px) ** 2)
     styles = []
     for name, image in zip(args.style, args.style_image, strict=True):
         network, info = load_style(find_style(name), device)

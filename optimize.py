@@ -84,13 +84,13 @@ def main() -> int:
     sources = Sources.named(content, styles, args.style_weight, args.style_mask)
     config = load_config(args.config, args.overrides)
     device = resolve_device(args.device)
-    keep_freed_memory()
     output = args.output or Path(f"{sources.stem}.png")
     check_writable(output)
     if args.film:
         check_writable(args.film, FILM_SUFFIXES)
     sizes = picture_sizes(sources, config)
     check_memory(sizes[-1], config, device)
+    keep_freed_memory(sizes[-1][0] * sizes[-1][1])
     state_path = output.with_suffix(".state.pt")
     state = load_state(state_path, sources, config) if args.resume else {}
     trace: list[dict[str, Any]] = state.get("trace", [])

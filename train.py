@@ -76,7 +76,7 @@ def main() -> int:
     names = [config.name for config in configs]
     if len(set(names)) < len(names):
         raise UserError(f"names {', '.join(names)}; expected a different one in each config.")
-    keep_freed_memory()
+    keep_freed_memory(max(c.train.batch_size * c.data.size_px**2 for c in configs))
     with Processes(args.device) as processes:
         for config in configs:
             out = args.out or Path("runs") / config.name

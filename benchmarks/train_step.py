@@ -98,7 +98,7 @@ def measure(name: str, device_name: str, batch_size: int, size_px: int, repeats:
     objective.loss_network.to(memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), fused=device.type == "cuda")
     if name != "plain":
-        keep_freed_memory()
+        keep_freed_memory(batch_size * size_px**2)
     step = (plain_step if name == "plain" else our_step)(network, objective)
     if name == "compiled":
         step = compiled(step)

@@ -46,14 +46,18 @@ def has_fast_bf16(device: torch.device) -> bool:
     return False
 
 
-def keep_freed_memory() -> None:
+KEPT_PIXELS = 512 * 512
+
+
+def keep_freed_memory(pixels: int) -> None:
     """Have glibc keep what is freed for the next allocation, where the C library is glibc.
 
     By default every tensor of 32 MiB and more is new memory from the kernel, which clears it page
-    by page: a tenth of an iteration at 512 px (docs/benchmarks.md). For programs that allocate the
-    same sizes again and again.
+    by page: a tenth of an iteration at 512 px. For programs that allocate the same sizes again and
+    again, for so many pixels at a time; of more than `KEPT_PIXELS` the gaps between what is kept
+    would take too much memory.
     """
-    if not sys.platform.startswith("linux"):
+    if not sys.platform.startswith("linux") or pixels > KEPT_PIXELS:
         return
     m_trim_threshold, m_mmap_max = -1, -4
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

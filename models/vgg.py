@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -142,17 +143,38 @@ class VGGFeatures(nn.Module):
             if name not in self._kernels:
                 self._kernels[name] = Kernel(conv.weight)
             x = conv3x3(x, conv.weight, conv.bias, 1, self._kernels[name])
+            relu = "relu" + name[4:]
             if name in wanted:
                 features[name] = x
                 x = F.relu(x)
-            else:
+            elif relu in wanted or not x.requires_grad or torch.compiler.is_compiling():
                 x = F.relu_(x)
-            relu = "relu" + name[4:]
+            else:
+                x = MaskedReLU.apply(x)
             if relu in wanted:
                 features[relu] = x
         if len(features) < len(wanted):
             raise KeyError(f"{sorted(wanted - set(features))}: deeper than this network was built")
         return features
+
+
+class MaskedReLU(torch.autograd.Function):
+    """ReLU in place that remembers which values it passed, a byte each, and not the values.
+
+    A frozen convolution needs no input for its gradient, so nothing else would keep them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x.relu_() > 0)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (passed,) = ctx.saved_tensors
+        gradient: Tensor = gradients[0] * passed
+        return gradient
 
 
 def _conv_indices(network: str) -> list[int]:

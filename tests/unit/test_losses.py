@@ -16,7 +16,7 @@ from losses.functional import (
     style_loss,
     tv_loss,
 )
-from losses.perceptual import PerceptualLoss
+from losses.perceptual import PerceptualLoss, StyleImage
 from tests import reference
 
 STYLE_VARIANTS = [
@@ -179,3 +179,41 @@ def test_first_nonfinite_names_the_layer() -> None:
     assert objective(y, objective.content_features(x)).first_nonfinite() is None
     x[0, 0, 0, 0] = float("nan")
     assert objective(y, objective.content_features(x)).first_nonfinite() == "content_loss"
+
+
+@pytest.mark.parametrize(("gram", "distance"), STYLE_VARIANTS)
+def test_a_guide_that_cuts_out_is_the_style_loss_of_the_cutting(gram: str, distance: str) -> None:
+    y, style = features(1, 3, 6, 8), features(1, 3, 5, 5, seed=1)
+    mask = torch.zeros(1, 1, 6, 8, dtype=torch.float64)
+    mask[..., 2:5, 1:5] = 1
+    objective = PerceptualLoss(
+        fake_network,
+        [StyleImage(style, mask=mask)],
+        content_layers={},
+        style_layers={"a": 1.0},
+        gram=gram,
+        style_distance=distance,
+    )
+    cut = y[0, :, 2:5, 1:5].numpy()
+    expected = reference.style(cut, style[0].numpy(), gram, distance)
+    assert float(objective(y, {}).style_loss) == pytest.approx(expected, rel=1e-9)
+
+
+def test_several_styles_count_by_their_shares_and_masks() -> None:
+    y, one, other = features(1, 3, 6, 6), features(1, 3, 6, 6, seed=1), features(1, 3, 4, 4, seed=2)
+
+    def style_term(*styles: StyleImage) -> float:
+        layers = {"a": 1.0, "b": 2.0}
+        objective = PerceptualLoss(fake_network, styles, content_layers={}, style_layers=layers)
+        return float(objective(y, {}).style_loss)
+
+    alone = [style_term(StyleImage(image)) for image in (one, other)]
+    blend = style_term(StyleImage(one, 3.0), StyleImage(other, 1.0))
+    assert blend == pytest.approx(0.75 * alone[0] + 0.25 * alone[1])
+    everywhere = torch.ones(1, 1, 6, 6, dtype=torch.float64)
+    assert style_term(StyleImage(one, mask=everywhere)) == pytest.approx(alone[0])
+    half = everywhere.clone()
+    half[..., :3] = 0.5  # a uniform guide, whatever its value, changes nothing
+    assert style_term(StyleImage(one, mask=0.5 * everywhere)) == pytest.approx(alone[0])
+    assert style_term(StyleImage(one, mask=half)) != pytest.approx(alone[0])
+    assert style_term() == 0

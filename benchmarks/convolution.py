@@ -1,0 +1,80 @@
+"""Print what a 3 × 3 convolution takes on the CPU: F.conv2d and conv3x3, by layer, in one run.
+
+OMP_NUM_THREADS=2 python -m benchmarks.convolution
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from errors import run_program
+from models import winograd
+from models.device import keep_freed_memory
+from models.winograd import Kernel, conv3x3, direct_convolutions
+
+# Channels in and out, side in pixels: VGG-16's at 256 × 256
+LAYERS = (
+    (64, 64, 256),
+    (64, 128, 128),
+    (128, 128, 128),
+    (128, 256, 64),
+    (256, 256, 64),
+    (256, 512, 32),
+    (512, 512, 32),
+)
+
+
+def seconds(function: Callable[[], Tensor], repeats: int) -> float:
+    """Return the median of a call's seconds, after one that warms up."""
+    function()
+    taken = []
+    for _ in range(repeats):
+        started_s = time.perf_counter()
+        function()
+        taken.append(time.perf_counter() - started_s)
+    return median(taken)
+
+
+@torch.inference_mode()
+def main() -> int:
+    parser = argparse.ArgumentParser(description="A 3 x 3 convolution by layer.")
+    parser.add_argument("--scale", type=int, default=1, help="sides are so many times as long")
+    parser.add_argument("--repeats", type=int, default=15)
+    args = parser.parse_args()
+    keep_freed_memory(0)
+    winograd.MIN_PRODUCT = 0  # also where it is not worthwhile
+    print(f"{torch.get_num_threads()} threads")
+    print("| channels | side | F.conv2d, ms | GFLOP/s | conv3x3, ms | times as fast | rms error |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for channels_in, channels_out, side in LAYERS:
+        side *= args.scale
+        x = torch.randn(1, channels_in, side, side).relu()
+        x = x.to(memory_format=torch.channels_last)
+        weight = torch.randn(channels_out, channels_in, 3, 3) / (9 * channels_in) ** 0.5
+        weight = weight.to(memory_format=torch.channels_last)
+        kernel = Kernel(weight)
+
+        def convolve(x: Tensor = x, weight: Tensor = weight, kernel: Kernel = kernel) -> Tensor:
+            return conv3x3(x, weight, None, 1, kernel)
+
+        with direct_convolutions():
+            direct_s, expected = seconds(convolve, args.repeats), convolve()
+        ours_s, found = seconds(convolve, args.repeats), convolve()
+        error = float((found - expected).square().mean().sqrt() / expected.std())
+        rate = 2 * 9 * channels_in * channels_out * side**2 / direct_s / 1e9
+        print(
+            f"| {channels_in} to {channels_out} | {side} | {1000 * direct_s:.1f} | {rate:.0f} "
+            f"| {1000 * ours_s:.1f} | {direct_s / ours_s:.2f} | {error:.0e} |",
+            flush=True,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)
