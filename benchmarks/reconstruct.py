@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--photo", default=str(ASSETS / "photos/chelsea.jpg"))
     parser.add_argument("--style", default=str(ASSETS / "styles/night_wind.jpg"))
     parser.add_argument("--size-px", type=int, default=224)
+    parser.add_argument("--cell-px", type=int, default=156, help="longer side in the drawing")
     parser.add_argument("--iterations", type=int, default=200)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, required=True)
@@ -66,7 +67,7 @@ def main() -> int:
                     progress.update(min(painting.iteration, 1))
                 row.append(to_pixels(painting.picture))
     titles = [list(LAYERS), [f"to {layer}" for layer in LAYERS]]
-    write_pixels(args.out, picture_sheet(rows, titles, args.size_px))
+    write_pixels(args.out, picture_sheet(rows, titles, args.cell_px))
     print(args.out)
     return 0
 
