@@ -45,10 +45,9 @@ def slices(features: nn.Sequential, x: Tensor, indices: dict[str, int]) -> dict[
     return {name: features[: index + 1](x) for name, index in indices.items()}
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("size", [(64, 64), (50, 37)])
-def test_parity_with_torchvision_slices_borders_included(size: tuple[int, int]) -> None:
-    features = torchvision.models.vgg16(weights=None).features
+def bundled_in_torchvision() -> nn.Sequential:
+    """torchvision's own VGG-16 with our weights, none of its ReLUs in place."""
+    features: nn.Sequential = torchvision.models.vgg16(weights=None).features
     for module in features:
         if isinstance(module, nn.ReLU):
             module.inplace = False
@@ -59,6 +58,30 @@ def test_parity_with_torchvision_slices_borders_included(size: tuple[int, int]) 
         },
         strict=False,
     )
+    return features
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradient_is_that_of_torchvisions_slices(layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(1, 3, 96, 80).to(memory_format=layout).requires_grad_()
+    mean = torch.tensor([0.48235, 0.45882, 0.40784]).view(1, 3, 1, 1)
+    network = VGGFeatures(TORCHVISION_INDEX).to(memory_format=layout)
+    expected = slices(bundled_in_torchvision(), (x - mean) * 255, TORCHVISION_INDEX)
+    found = network(x, TORCHVISION_INDEX)
+    directions = {name: torch.randn(value.shape) for name, value in expected.items()}
+    gradients = [
+        torch.autograd.grad(sum((f[name] * d).sum() for name, d in directions.items()), x)[0]
+        for f in (found, expected)
+    ]
+    error = float((gradients[0] - gradients[1]).norm() / gradients[1].norm())
+    assert error < 1e-4
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(64, 64), (50, 37)])
+def test_parity_with_torchvision_slices_borders_included(size: tuple[int, int]) -> None:
+    features = bundled_in_torchvision()
     x = torch.rand(2, 3, *size)
     mean = torch.tensor([0.48235, 0.45882, 0.40784]).view(1, 3, 1, 1)
     expected = slices(features, (x - mean) * 255, TORCHVISION_INDEX)
