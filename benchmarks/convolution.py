@@ -1,4 +1,4 @@
-"""Print what a 3 × 3 convolution takes on the CPU: F.conv2d and conv3x3, by layer, in one run.
+"""Print what a 3 × 3 convolution takes on the CPU: F.conv2d and our conv2d, by layer, in one run.
 
 OMP_NUM_THREADS=2 python -m benchmarks.convolution
 """
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from errors import run_program
 from models import winograd
+from models.convolution import conv2d, direct_convolutions
 from models.device import keep_freed_memory
-from models.winograd import Kernel, conv3x3, direct_convolutions
+from models.winograd import Kernel
 
 # Channels in and out, side in pixels: VGG-16's at 256 × 256
 LAYERS = (
@@ -50,7 +51,7 @@ def main() -> int:
     keep_freed_memory(0)
     winograd.MIN_PRODUCT = 0  # also where it is not worthwhile
     print(f"{torch.get_num_threads()} threads")
-    print("| channels | side | F.conv2d, ms | GFLOP/s | conv3x3, ms | times as fast | rms error |")
+    print("| channels | side | F.conv2d, ms | GFLOP/s | ours, ms | times as fast | rms error |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for channels_in, channels_out, side in LAYERS:
         side *= args.scale
@@ -61,7 +62,7 @@ def main() -> int:
         kernel = Kernel(weight)
 
         def convolve(x: Tensor = x, weight: Tensor = weight, kernel: Kernel = kernel) -> Tensor:
-            return conv3x3(x, weight, None, 1, kernel)
+            return conv2d(x, weight, None, 1, 1, kernel)
 
         with direct_convolutions():
             direct_s, expected = seconds(convolve, args.repeats), convolve()

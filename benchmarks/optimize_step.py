@@ -31,8 +31,8 @@ from data.tensors import read_rgb
 from errors import run_program
 from losses.functional import content_loss, tv_loss
 from losses.perceptual import PerceptualLoss
+from models.convolution import direct_convolutions
 from models.device import keep_freed_memory, resolve_device
-from models.winograd import direct_convolutions
 
 ASSETS = Path(__file__).parents[1] / "assets"
 

@@ -28,8 +28,8 @@ from configs.schema import load_config
 from errors import run_program
 from losses.functional import content_loss, tv_loss
 from losses.perceptual import PerceptualLoss
+from models.convolution import direct_convolutions
 from models.device import has_fast_bf16, keep_freed_memory, resolve_device
-from models.winograd import direct_convolutions
 from training.compiling import compiled
 
 STYLE_IMAGE = Path(__file__).parents[1] / "assets/styles/night_wind.jpg"

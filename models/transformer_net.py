@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.convolution import conv2d, conv_transpose2d
 from models.layout import MIN_SIZE_PX, STRIDE, balancing_matrix, check_choices, grid_px
-from models.winograd import conv3x3
 
 
 class TransformerNet(nn.Module):
@@ -96,10 +96,7 @@ class PaddedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.reflect_px:
             x = F.pad(x, [self.reflect_px] * 4, mode="reflect")
-        weight, bias = self.weight(), self.conv.bias
-        if self.conv.stride == (1, 1):
-            return conv3x3(x, weight, bias, self.zeros_px)
-        return F.conv2d(x, weight, bias, self.conv.stride, self.zeros_px)
+        return conv2d(x, self.weight(), self.conv.bias, self.conv.stride[0], self.zeros_px)
 
     def weight(self) -> Tensor:
         """Return the kernel that it applies, C_out × C_in × K × K."""
@@ -180,8 +177,8 @@ class FractionalConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.reflect_px:
             x = F.pad(x, [self.reflect_px] * 4, mode="reflect")
-        padding, more = 1 + 2 * self.reflect_px, self.conv.output_padding
-        return F.conv_transpose2d(x, self.weight(), None, 2, padding, more)
+        padding, more = 1 + 2 * self.reflect_px, self.conv.output_padding[0]
+        return conv_transpose2d(x, self.weight(), 2, padding, more)
 
     def weight(self) -> Tensor:
         """Return the kernel that it applies, C_in × C_out × K × K."""
@@ -237,12 +234,32 @@ class UpsampleLayer(nn.Sequential):
 
 
 def normalization(norm: str, channels: int) -> nn.Module:
-    """Return instance or batch normalisation with a learned scale and shift per channel.
+    """Return instance or batch normalisation with a learned scale and shift per channel."""
+    return InstanceNorm(channels) if norm == "instance" else nn.BatchNorm2d(channels)
 
-    Instance normalisation is group normalisation with one channel a group: the same numbers, and
-    PyTorch runs this form in channels_last where its own InstanceNorm2d copies to NCHW and back.
+
+class InstanceNorm(nn.GroupNorm):
+    """Instance normalisation of B × C × H × W, with a learned scale and shift per channel.
+
+    It is group normalisation with one channel a group: the same numbers, and PyTorch runs this form
+    in channels_last where its own InstanceNorm2d copies to NCHW and back. In training on the CPU it
+    is batch normalisation of an image at a time, whose gradient is the faster one there
+    (docs/architecture.md).
     """
-    return nn.GroupNorm(channels, channels) if norm == "instance" else nn.BatchNorm2d(channels)
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        in_training = x.requires_grad and not torch.compiler.is_compiling()
+        if not (in_training and x.device.type == "cpu" and x.dtype == torch.float32):
+            return super().forward(x)
+        weight, bias = self.weight, self.bias
+        images = [
+            F.batch_norm(image, None, None, weight, bias, training=True, eps=self.eps)
+            for image in x.chunk(len(x))
+        ]
+        return torch.cat(images)
 
 
 def reflect_pad(images: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:

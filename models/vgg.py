@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from errors import UserError
-from models.winograd import Kernel, conv3x3
+from models.convolution import conv2d
+from models.winograd import Kernel
 
 NETWORKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 """Convolutions in each of the five blocks: configurations D and E of the paper."""
@@ -142,7 +143,7 @@ class VGGFeatures(nn.Module):
             assert isinstance(conv, nn.Conv2d)
             if name not in self._kernels:
                 self._kernels[name] = Kernel(conv.weight)
-            x = conv3x3(x, conv.weight, conv.bias, 1, self._kernels[name])
+            x = conv2d(x, conv.weight, conv.bias, 1, 1, self._kernels[name])
             relu = "relu" + name[4:]
             if name in wanted:
                 features[name] = x

@@ -12,14 +12,11 @@ batched matrix multiplication a strip: all of it PyTorch's own operations.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -39,46 +36,12 @@ KERNEL_TRANSFORM = (
 """G of the paper; Bᵀ and Aᵀ are written out as sums below."""
 
 
-def conv3x3(
-    x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, kernel: Kernel | None = None
-) -> Tensor:
-    """Return the convolution of stride 1 of B × C × H × W with K × C × 3 × 3, zeros around it.
-
-    The same as F.conv2d to some 1e-6 of the values' spread, with gradients; faster where it is
-    `worthwhile`, and F.conv2d itself elsewhere. `kernel` keeps the transformed weight of one that
-    does not change.
-    """
-    if not worthwhile(x, weight):
-        return F.conv2d(x, weight, bias, padding=padding)
-    convolved: Tensor = Convolution.apply(x, weight, bias, padding, kernel or Kernel(weight))
-    return convolved
-
-
-_allowed = ContextVar("_allowed", default=True)
-
-
-@contextmanager
-def direct_convolutions() -> Iterator[None]:
-    """Have every `conv3x3` within be F.conv2d: to compare with, and to count multiplications."""
-    token = _allowed.set(False)
-    try:
-        yield
-    finally:
-        _allowed.reset(token)
-
-
-def worthwhile(x: Tensor, weight: Tensor) -> bool:
-    """Return whether `conv3x3` takes the short way (docs/architecture.md has the measurement)."""
-    channels_out, channels_in, *sides = weight.shape
-    tiles = len(x) * (x.shape[-2] // 4) * (x.shape[-1] // 4)
+def worthwhile(x_shape: Sequence[int], weight_shape: Sequence[int]) -> bool:
+    """Return whether F(4 × 4, 3 × 3) is faster (docs/architecture.md has the measurement)."""
+    channels_out, channels_in, *sides = weight_shape
+    tiles = x_shape[0] * (x_shape[-2] // 4) * (x_shape[-1] // 4)
     return (
-        _allowed.get()
-        and sides == [3, 3]
-        and x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-        and x.is_contiguous(memory_format=torch.channels_last)
+        sides == [3, 3]
         and min(channels_in, channels_out) >= MIN_CHANNELS
         and channels_in * channels_out >= MIN_PRODUCT
         and tiles >= MIN_TILES
@@ -102,7 +65,7 @@ class Kernel:
         return _transformed(self._weight.flip(2, 3).transpose(0, 1))
 
 
-class Convolution(torch.autograd.Function):
+class WinogradConvolution(torch.autograd.Function):
     """The convolution and its gradients, each in strips."""
 
     @staticmethod

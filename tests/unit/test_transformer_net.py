@@ -134,9 +134,25 @@ def test_no_grid_passes_the_last_layer_but_the_papers(upsample: str) -> None:
     assert (spread > 0.01) == (upsample == "fractional3")
 
 
-def test_instance_normalisation_is_torchs() -> None:
-    x = torch.randn(2, 6, 5, 7)
-    torch.testing.assert_close(normalization("instance", 6)(x), nn.InstanceNorm2d(6)(x))
+@pytest.mark.parametrize("trained", [False, True])
+def test_instance_normalisation_is_torchs(trained: bool) -> None:
+    torch.manual_seed(0)
+    ours, torchs = normalization("instance", 6), nn.InstanceNorm2d(6, affine=True)
+    with torch.no_grad():
+        ours.weight.normal_()
+        ours.bias.normal_()
+    torchs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 6, 5, 7).to(memory_format=torch.channels_last).requires_grad_(trained)
+    outputs = ours(x), torchs(x)
+    torch.testing.assert_close(*outputs)
+    assert outputs[0].is_contiguous(memory_format=torch.channels_last)
+    if trained:
+        wanted = torch.randn_like(x)
+        gradients = [
+            torch.autograd.grad(output, [x, *norm.parameters()], wanted)
+            for output, norm in zip(outputs, (ours, torchs), strict=True)
+        ]
+        torch.testing.assert_close(*gradients)
 
 
 @pytest.mark.parametrize("border", [(3, 2, 1, 0), (40, 43, 40, 41)])

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from errors import UserError
 from models import vgg
+from models.convolution import conv2d
 from models.vgg import BUNDLED_FILE, VGGFeatures, conv_names, layer_names
-from models.winograd import conv3x3
 
 ALL_BUNDLED = [name for name in layer_names("vgg16") if not name.endswith(("5_2", "5_3"))]
 TORCHVISION_INDEX = {"relu1_2": 3, "conv2_1": 5, "relu3_3": 15, "conv4_2": 19, "relu4_3": 22}
@@ -133,9 +133,9 @@ def test_computes_no_deeper_than_asked_and_trains_nothing(monkeypatch: pytest.Mo
 
     def counted(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
         calls.append(tuple(weight.shape[:2]))
-        return conv3x3(x, weight, *rest)
+        return conv2d(x, weight, *rest)
 
-    monkeypatch.setattr(vgg, "conv3x3", counted)
+    monkeypatch.setattr(vgg, "conv2d", counted)
     x = torch.rand(1, 3, 32, 32, requires_grad=True)
     network(x, ["relu1_2"])["relu1_2"].sum().backward()
     assert calls == [(64, 3), (64, 64)]

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models import winograd
-from models.winograd import Convolution, Kernel, conv3x3, direct_convolutions, worthwhile
+from models.convolution import conv2d
+from models.winograd import Kernel, WinogradConvolution
 
 # B, C, K, H, W, padding: odd sizes, tiles that hang over, a single pixel, more images than a strip
 SHAPES = [
@@ -38,7 +39,7 @@ def test_values_and_gradients_of_any_size_in_any_strips(
     weight = torch.randn(channels_out, channels_in, 3, 3).double().requires_grad_()
     bias = torch.randn(channels_out).double().requires_grad_()
     expected = F.conv2d(x, weight, bias, padding=padding)
-    found = Convolution.apply(x, weight, bias, padding, Kernel(weight))
+    found = WinogradConvolution.apply(x, weight, bias, padding, Kernel(weight))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-11)
     outer = torch.randn(expected.shape).double()  # NCHW, as a gradient may come
     inputs = (x, weight, bias)
@@ -54,39 +55,21 @@ def test_float32_loses_no_more_than_rounding() -> None:
     torch.manual_seed(0)
     x = in_channels_last(1, 256, 48, 48).relu()
     weight, bias = torch.randn(128, 256, 3, 3) / 48, torch.randn(128)
-    assert worthwhile(x, weight)
     exact = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
-    found = conv3x3(x, weight, bias, 1)
+    found = conv2d(x, weight, bias, 1, 1)
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert not torch.equal(found, F.conv2d(x, weight, bias, padding=1))  # it took the short way
     assert float((found - exact).square().mean().sqrt() / exact.std()) < 3e-6
 
 
-def test_direct_where_asked_for_or_nothing_is_to_be_saved() -> None:
-    x, weight = in_channels_last(1, 128, 32, 32), torch.randn(128, 128, 3, 3)
-    assert worthwhile(x, weight)
-    with direct_convolutions():
-        assert not worthwhile(x, weight)
-        expected = conv3x3(x, weight, None, 1)
-    assert torch.equal(expected, F.conv2d(x, weight, padding=1))
-    assert worthwhile(x, weight)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert not worthwhile(x, weight)
-    assert not worthwhile(x.contiguous(), weight)  # NCHW
-    assert not worthwhile(x.double(), weight.double())
-    assert not worthwhile(x[..., :8, :8].contiguous(memory_format=torch.channels_last), weight)
-    assert not worthwhile(x[:, :64].contiguous(memory_format=torch.channels_last), weight[:64, :64])
-    assert not worthwhile(x, torch.randn(128, 128, 5, 5))
-
-
 def test_the_frozen_kernel_is_transformed_once_and_only_as_needed() -> None:
     x, weight = in_channels_last(1, 128, 32, 32), torch.randn(128, 128, 3, 3)
     kernel = Kernel(weight)
-    conv3x3(x, weight, None, 1, kernel)
+    conv2d(x, weight, None, 1, 1, kernel)
     assert "forward" in vars(kernel)
     assert "backward" not in vars(kernel)
     first = kernel.forward
-    conv3x3(x.requires_grad_(), weight, None, 1, kernel).sum().backward()  # type: ignore[no-untyped-call]
+    conv2d(x.requires_grad_(), weight, None, 1, 1, kernel).sum().backward()  # type: ignore[no-untyped-call]
     assert kernel.forward is first
     assert "backward" in vars(kernel)
 
@@ -100,6 +83,6 @@ def test_nothing_is_computed_for_a_gradient_that_nobody_wants(
         raise AssertionError("the weight is frozen")
 
     monkeypatch.setattr(winograd, "_weight_gradient", refuse)
-    conv3x3(x, weight, None, 1).sum().backward()  # type: ignore[no-untyped-call]
+    conv2d(x, weight, None, 1, 1).sum().backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
     assert float(x.grad.abs().max()) > 0

@@ -1,0 +1,83 @@
+"""The convolutions of both networks: PyTorch's own, or a faster one where there is one.
+
+On the CPU, in float32 and channels_last, 3 × 3 convolutions of many channels take a quarter of the
+multiplications (models/winograd.py), and the gradient of every other weight is one product of
+matrices (models/columns.py). docs/architecture.md has what decided it.
+
+Axes: B images, C channels in, K channels out, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models import columns, winograd
+from models.winograd import Kernel
+
+_allowed = ContextVar("_allowed", default=True)
+
+
+def conv2d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int = 1,
+    padding: int = 0,
+    kernel: Kernel | None = None,
+) -> Tensor:
+    """Return the convolution of B × C × H × W with K × C × S × S, zeros around it.
+
+    F.conv2d to some 1e-6 of the values' spread, with gradients. `kernel` keeps the transformed
+    weight of a 3 × 3 convolution that does not change.
+    """
+    if _has_faster(x):
+        if stride == 1 and winograd.worthwhile(x.shape, weight.shape):
+            kernel = kernel or Kernel(weight)
+            convolved: Tensor = winograd.WinogradConvolution.apply(x, weight, bias, padding, kernel)
+            return convolved
+        if weight.requires_grad:
+            convolved = columns.ColumnConvolution.apply(x, weight, bias, stride, padding)
+            return convolved
+    return F.conv2d(x, weight, bias, stride, padding)
+
+
+def conv_transpose2d(
+    x: Tensor, weight: Tensor, stride: int, padding: int, output_padding: int = 0
+) -> Tensor:
+    """Return the fractionally-strided convolution of B × C × H × W with C × K × S × S.
+
+    F.conv_transpose2d, with its gradients.
+    """
+    if _has_faster(x) and weight.requires_grad:
+        convolved: Tensor = columns.FractionalColumnConvolution.apply(
+            x, weight, stride, padding, output_padding
+        )
+        return convolved
+    return F.conv_transpose2d(x, weight, None, stride, padding, output_padding)
+
+
+@contextmanager
+def direct_convolutions() -> Iterator[None]:
+    """Have PyTorch's own within: to compare with, and to count multiplications."""
+    token = _allowed.set(False)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
+def _has_faster(x: Tensor) -> bool:
+    return (
+        _allowed.get()
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
