@@ -1,10 +1,11 @@
 """Print what a training step costs: the plain way and ours, in one run, on the same photos.
 
-    python -m benchmarks.train_step [--device auto] [--batch-size 4 16] [--compile]
+    python -m benchmarks.train_step [--device auto] [--batch-size 4 16] [--compile] [--losses STEPS]
 
 Plain: float32, NCHW, the content photo through the whole loss network, Gram matrices by autograd.
 Ours: what train.py does. The limit is our step's arithmetic at the rate that a 3 × 3 convolution of
-128 channels reaches here, in the same precision.
+128 channels reaches here, in the same precision. --losses trains so many steps either way, from the
+same weights on the same photos, and prints how far their losses differ.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from configs.build import build_network, build_objective
 from configs.schema import load_config
+from data.photos import PhotoCrops, Photos, PreparedPhotos, batches
 from errors import run_program
 from losses.functional import content_loss, tv_loss
 from losses.perceptual import PerceptualLoss
@@ -32,7 +34,9 @@ from models.convolution import direct_convolutions
 from models.device import has_fast_bf16, keep_freed_memory, resolve_device
 from training.compiling import compiled
 
-STYLE_IMAGE = Path(__file__).parents[1] / "assets/styles/night_wind.jpg"
+ASSETS = Path(__file__).parents[1] / "assets"
+STYLE_IMAGE = ASSETS / "styles/night_wind.jpg"
+PHOTOS = ASSETS / "photos"
 WARM_UP = 2
 
 
@@ -76,6 +80,45 @@ def our_step(network: nn.Module, objective: PerceptualLoss) -> Callable[[Tensor]
     return step
 
 
+class Training:
+    """One kind of training: `plain`, `ours` or `compiled`."""
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        torch.backends.cudnn.benchmark = True
+        config = load_config(None)
+        torch.manual_seed(0)
+        self.layout = torch.contiguous_format if name == "plain" else torch.channels_last
+        self.network = build_network(config.model).to(device).to(memory_format=self.layout)
+        objective = build_objective(config.loss, STYLE_IMAGE, config.style.size_px, device)
+        assert isinstance(objective.loss_network, nn.Module)
+        objective.loss_network.to(memory_format=self.layout)
+        output = list(self.network.layers[-1].parameters())
+        hidden = list(self.network.parameters())[: -len(output)]
+        rate = config.train.learning_rate
+        groups = [
+            {"params": hidden},
+            {"params": output, "lr": rate * config.train.output_rate},
+        ]
+        self.optimizer = torch.optim.Adam(groups, rate, fused=device.type == "cuda")
+        step = (plain_step if name == "plain" else our_step)(self.network, objective)
+        self._step = compiled(step) if name == "compiled" else step
+        in_bf16 = name != "plain" and has_fast_bf16(device)
+        self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=in_bf16)
+
+    def loss(self, photos: Tensor) -> Tensor:
+        """Return the total loss of B × 3 × H × W photos."""
+        with self._autocast:
+            return self._step(photos.to(memory_format=self.layout))
+
+    def train(self, photos: Tensor) -> float:
+        """Take a step with these photos; return their loss before it."""
+        self.optimizer.zero_grad()
+        total = self.loss(photos)
+        torch.autograd.backward(total)
+        self.optimizer.step()
+        return float(total.detach())
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until the device has done what it was given."""
     if device.type == "cuda":
@@ -88,37 +131,18 @@ def measure(name: str, device_name: str, batch_size: int, size_px: int, repeats:
     Peak memory is the device's, or on the CPU the whole process's.
     """
     device = torch.device(device_name)
-    torch.backends.cudnn.benchmark = True
-    config = load_config(None)
-    torch.manual_seed(0)
-    layout = torch.contiguous_format if name == "plain" else torch.channels_last
-    network = build_network(config.model).to(device).to(memory_format=layout)
-    objective = build_objective(config.loss, STYLE_IMAGE, config.style.size_px, device)
-    assert isinstance(objective.loss_network, nn.Module)
-    objective.loss_network.to(memory_format=layout)
-    optimizer = torch.optim.Adam(network.parameters(), fused=device.type == "cuda")
     if name != "plain":
         keep_freed_memory(batch_size * size_px**2)
-    step = (plain_step if name == "plain" else our_step)(network, objective)
-    if name == "compiled":
-        step = compiled(step)
-    photos = torch.rand(batch_size, 3, size_px, size_px, device=device).to(memory_format=layout)
-    in_bf16 = name != "plain" and has_fast_bf16(device)
-
-    def train() -> None:
-        optimizer.zero_grad()
-        with torch.autocast(device.type, torch.bfloat16, enabled=in_bf16):
-            total = step(photos)
-        torch.autograd.backward(total)
-        optimizer.step()
-        synchronize(device)
-
+    training = Training(name, device)
+    photos = torch.rand(batch_size, 3, size_px, size_px, device=device)
     for _ in range(WARM_UP):
-        train()
+        training.train(photos)
     seconds = []
     for _ in range(repeats):
+        synchronize(device)
         started_s = time.perf_counter()
-        train()
+        training.train(photos)
+        synchronize(device)
         seconds.append(time.perf_counter() - started_s)
     if device.type == "cuda":
         peak_mib = torch.cuda.max_memory_allocated(device) / 2**20
@@ -127,9 +151,37 @@ def measure(name: str, device_name: str, batch_size: int, size_px: int, repeats:
     gflop = 0.0
     if name == "ours":
         with direct_convolutions(), FlopCounterMode(display=False) as counter:
-            train()
+            training.train(photos)
         gflop = counter.get_total_flops() / 1e9
     return Cost(name, median(seconds), peak_mib, gflop)
+
+
+def compare_losses(name: str, device_name: str, batch_size: int, size_px: int, steps: int) -> str:
+    """Return a line on how far the losses of one kind of step are from the plain step's.
+
+    Two trainings drift apart by rounding alone, so each loss is taken a second time, with the
+    weights that the plain training has at that step.
+    """
+    device = torch.device(device_name)
+    plain, ours, beside = Training("plain", device), Training(name, device), Training(name, device)
+    photos = Photos(PHOTOS)
+    crops = PhotoCrops(PreparedPhotos(photos, 2 * size_px), photos.names, size_px, seed=0)
+    theirs, alike, apart = [], [], []
+    for batch in batches(crops, batch_size, 0, steps, num_workers=0):
+        images = batch.images(device)
+        beside.network.load_state_dict(plain.network.state_dict())
+        with torch.no_grad():
+            same = float(beside.loss(images))
+        expected = plain.train(images)
+        theirs.append(expected)
+        alike.append(abs(same / expected - 1))
+        apart.append(ours.train(images))
+    last = max(1, steps // 10)
+    return (
+        f"{name}, {steps} steps at batch {batch_size}: with the same weights {max(alike):.1e} from "
+        f"plain at most; the last {last} losses of a training of its own {mean(apart[-last:]):.4g} "
+        f"in the mean, of the plain one {mean(theirs[-last:]):.4g}"
+    )
 
 
 def convolution_rate(device_name: str, repeats: int) -> float:
@@ -159,6 +211,7 @@ def main() -> int:
     parser.add_argument("--size-px", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="our step compiled as well")
+    parser.add_argument("--losses", type=int, metavar="STEPS", help="compare so many steps")
     args = parser.parse_args()
     device = resolve_device(args.device)
     kinds = ("plain", "ours", "compiled") if args.compile else ("plain", "ours")
@@ -190,6 +243,9 @@ def main() -> int:
                 f"| {plain_s / cost.seconds:.2f} x | {share} |",
                 flush=True,
             )
+            if args.losses and kind != "plain":
+                arguments = str(device), batch_size, args.size_px, args.losses
+                print(apart(compare_losses, kind, *arguments), flush=True)
     return 0
 
 
