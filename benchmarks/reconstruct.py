@@ -1,6 +1,6 @@
 """Draw what each layer knows: a photo from its content, and a texture from a painting's style.
 
-    python -m benchmarks.reconstruct --out docs/images/reconstructions.jpg
+    python -m benchmarks.reconstruct --out docs/images/reconstructions.webp
 
 One term alone each time: the content of one layer, and the style of it and those above, from white
 noise by L-BFGS. Source of the figure: Gatys et al. 2016, figure 1.

@@ -19,6 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +96,7 @@ class Training:
         output = list(self.network.layers[-1].parameters())
         hidden = list(self.network.parameters())[: -len(output)]
         rate = config.train.learning_rate
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": hidden},
             {"params": output, "lr": rate * config.train.output_rate},
         ]
