@@ -115,7 +115,7 @@ def train(
 
     # the network, fresh or as the checkpoint left it
     torch.manual_seed(config.train.seed)
-    network = build_network(config.model).to(device)
+    network = build_network(config.model, config.train.start).to(device)
     painter = processes.wrap(network)
     # Adam moves every weight alike, and no normalisation follows the last layer: at the full rate
     # its 2,592 inputs together drive tanh into saturation (docs/training.md).

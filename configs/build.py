@@ -8,16 +8,34 @@ from pathlib import Path
 
 import torch
 
-from configs.schema import LossConfig, ModelConfig
+from configs.schema import LossConfig, ModelConfig, config_from_dict
 from data.tensors import read_rgb
+from errors import UserError
 from losses.perceptual import PerceptualLoss, StyleImage
+from models.style_file import find_style, load_style
 from models.transformer_net import TransformerNet
 from models.vgg import VGGFeatures
 
 
-def build_network(model: ModelConfig) -> TransformerNet:
-    """Return the transformation network with fresh weights (from torch's global random state)."""
-    return TransformerNet(**dataclasses.asdict(model)).to(memory_format=torch.channels_last)
+def build_network(model: ModelConfig, start: str = "") -> TransformerNet:
+    """Return the transformation network with fresh weights (from torch's global random state).
+
+    With `start`, a trained style's name or file, with that style's weights. Raises UserError where
+    there is none, or where its network is another.
+    """
+    network = TransformerNet(**dataclasses.asdict(model)).to(memory_format=torch.channels_last)
+    if start:
+        trained, info = load_style(find_style(start, "train.start"))
+        found = dataclasses.asdict(config_from_dict(info.config, start).model)
+        wanted = dataclasses.asdict(model)
+        others = [f"model.{key} {found[key]}" for key in found if found[key] != wanted[key]]
+        if others:
+            raise UserError(
+                f"train.start: {start} has {', '.join(others)}; expected the network to be "
+                "trained. Set the same, or choose another start."
+            )
+        network.load_state_dict(trained.state_dict())
+    return network
 
 
 def build_objective(

@@ -148,6 +148,8 @@ class TrainConfig:
     """auto (bf16 where the device is fast at it) | fp32 | bf16 (sums and weights stay float32)."""
     seed: int = 0
     """Of the network's start and of the photos' order, crops and flips."""
+    start: str = ""
+    """A trained style, by name or file, whose weights are the network's start."""
     save_every_steps: int = 1000
     """Steps between checkpoints; one is always written at the end."""
 

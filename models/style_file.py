@@ -163,10 +163,10 @@ def check_weights(
                 )
 
 
-def find_style(name_or_file: str) -> Path:
+def find_style(name_or_file: str, asked_by: str = "--style") -> Path:
     """Return the path of a style given by its name in styles/ or by its file.
 
-    Raises StyleFileError with the names there are.
+    Raises StyleFileError with what asked for it and the names there are.
     """
     path = Path(name_or_file)
     if path.suffix == SUFFIX or path.is_file():
@@ -175,7 +175,7 @@ def find_style(name_or_file: str) -> Path:
     if not shipped.is_file():
         names = ", ".join(file.stem for file in style_files()) or "none yet"
         raise StyleFileError(
-            f"--style {name_or_file}: no such style; expected one of {names}, or a "
+            f"{asked_by} {name_or_file}: no such style; expected one of {names}, or a "
             f"{SUFFIX} file. See stylize.py --list."
         )
     return shipped
