@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PHOTOS, Run
+from tests.conftest import PHOTOS, STYLES, Run, size_of
 
 
 @pytest.mark.slow
@@ -22,3 +22,24 @@ def test_the_gpu_report_runs_on_a_cpu_too(run: Run, tmp_path: Path) -> None:
     again = run("-m", "benchmarks.gpu_report", "--photos", PHOTOS, "--out", out, "--quick")
     assert again.returncode == 2
     assert "holds a report already; expected a new folder. Change --out." in again.stderr
+
+
+def test_the_style_grid_has_a_row_for_each_size_and_a_column_for_each_weight(
+    run: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "grid.png"
+    small = ("--photo-px", 48, "--iterations", 2)
+    done = run(
+        "-m", "benchmarks.style_grid", STYLES / "woodcut.jpg", "--out", out, *small,
+        "--weights", 0.1, 50, "--sizes-px", 32, 64,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|") for line in done.stdout.splitlines()[2:]]
+    cells = [(int(row[1]), float(row[2])) for row in rows]
+    assert cells == [(32, 0.1), (32, 50), (64, 0.1), (64, 50)]
+    style_losses = [float(row[4]) for row in rows]
+    assert style_losses[1] < style_losses[0]
+    assert style_losses[3] < style_losses[2]
+    width, height = size_of(out)
+    assert 3 * 48 <= width <= 3 * 56
+    assert 2 * 48 <= height <= 2 * 96
