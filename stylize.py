@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # --help does without them
 
 EXIT_SOME_FAILED = 1
 ALL = "all"
+SHEET_CELL_PX = 512
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -162,10 +163,11 @@ def main() -> int:
 
 
 def styles_of(text: str) -> list[str]:
-    """Return the styles that --style names: one, a blend, or all that ship."""
-    from models.style_file import style_files
+    """Return the styles that --style names: one, a blend, or all that ship but the lite forms."""
+    from models.style_file import LITE, style_files
 
-    return [path.stem for path in style_files()] if text == ALL else [text]
+    names = [path.stem for path in style_files() if not path.stem.endswith(LITE)]
+    return names if text == ALL else [text]
 
 
 def check_outputs(jobs: list[Job], suffixes: Sequence[str], overwrite: bool) -> None:
@@ -246,7 +248,8 @@ class Studio:
         columns = min((root, root + 1), key=lambda width: -len(names) % width)
         starts = range(0, len(names), columns)
         rows = [pictures[i : i + columns] for i in starts]
-        return picture_sheet(rows, [names[i : i + columns] for i in starts], cell_px=512)
+        titles = [names[i : i + columns] for i in starts]
+        return picture_sheet(rows, titles, cell_px=min(SHEET_CELL_PX, max(pixels.shape[:2])))
 
     def write(self, job: Job, photo: Photo, painting: Pixels) -> None:
         """Write a painting to where its job says. Raises UserError."""

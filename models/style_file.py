@@ -31,6 +31,8 @@ FORMAT = "onestroke-style"
 FORMAT_VERSION = 1
 SUFFIX = ".safetensors"
 STYLES_DIR = Path(__file__).parents[1] / "styles"
+LITE = "-lite"
+"""The end of the name of a style's smaller and faster form."""
 PRECISIONS = ("float16", "float32")
 
 Array = npt.NDArray[Any]

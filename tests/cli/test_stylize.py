@@ -224,11 +224,12 @@ def test_a_sheet_and_a_blend_of_all_styles(run: Run, tmp_path: Path) -> None:
     photo = PHOTOS / "coffee.jpg"
     done = run("stylize.py", photo, "--style", "all", "--sheet", "--size-px", 64, "-o", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert size_of(tmp_path / "coffee.jpg")[0] > 2 * 512
+    assert 3 * 64 < size_of(tmp_path / "coffee.jpg")[0] < 5 * 72  # nothing is enlarged
     done = run("stylize.py", photo, "--style", "all", "--size-px", 64, "-o", tmp_path / "all")
     assert done.returncode == 0, done.stderr
     names = sorted(path.parent.name for path in (tmp_path / "all").rglob("*.jpg"))
-    assert names == sorted(path.stem for path in ROOT.glob("styles/*.safetensors"))
+    shipped = (path.stem for path in ROOT.glob("styles/*.safetensors"))
+    assert names == sorted(name for name in shipped if not name.endswith("-lite"))
 
 
 def test_tiles_and_engines_paint_the_same(run: Run, style: Path, tmp_path: Path) -> None:

@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from benchmarks.grid import grid_of
+from configs.schema import config_from_dict, load_config
 from data.tensors import read_rgb
-from models.style_file import load_style, style_files
+from models.style_file import load_style, read_info, style_files
 from tests.conftest import PHOTOS
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.mark.parametrize("path", style_files(), ids=lambda path: path.stem)
@@ -30,3 +33,20 @@ def test_no_border_on_a_flat_photo(path: Path) -> None:
         painted = network(torch.full((1, 3, 90, 110), grey))
         inner = painted[..., 30:-30, 30:-30].mean((2, 3), keepdim=True)
         assert float((painted - inner).abs().max()) < 0.01
+
+
+@pytest.mark.parametrize("path", style_files(), ids=lambda path: path.stem)
+def test_its_config_is_the_one_it_was_trained_with(path: Path) -> None:
+    yaml = CONFIGS / "styles" / f"{path.stem}.yaml"
+    if path.stem == "night_wind":
+        yaml = CONFIGS / "demo.yaml"
+    image = f"style.image={path.stem}.jpg"
+    config = load_config(yaml, [] if path.stem == "night_wind" else [image])
+    trained = config_from_dict(read_info(path).config, path.name)
+    assert config.name == trained.name == path.stem
+    assert config.model == trained.model
+    assert config.style == trained.style
+    assert config.loss == trained.loss
+    assert config.train == trained.train
+    assert config.data.size_px == trained.data.size_px
+    assert f"python train.py configs/{yaml.relative_to(CONFIGS)}" in yaml.read_text()
