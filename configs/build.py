@@ -32,7 +32,7 @@ def build_network(model: ModelConfig, start: str = "") -> TransformerNet:
         if others:
             raise UserError(
                 f"train.start: {start} has {', '.join(others)}; expected the network to be "
-                "trained. Set the same, or choose another start."
+                "trained. Set the same, choose another start, or train.start= for fresh weights."
             )
         network.load_state_dict(trained.state_dict())
     return network

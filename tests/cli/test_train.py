@@ -31,6 +31,8 @@ TINY = (
     "data.size_px=48",
     "model.width=8",
     "model.num_blocks=1",
+    "train.start=",
+    "train.small_share=0",
     "train.batch_size=2",
     "data.num_workers=0",
 )
