@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: setup demo test check bench gpu-report
+.PHONY: setup demo test check gallery bench gpu-report
 
 setup: .venv/ready  ## the environment, with all that the programs and the tests need
 
@@ -32,6 +32,12 @@ check: setup  ## formatting, lint, types, tests: what .ci/run does
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 	$(BIN)/pytest
+
+gallery: setup  ## docs/gallery.md's pictures: every style that ships on three photos
+	for photo in chelsea astronaut coffee; do \
+		$(BIN)/python stylize.py assets/photos/$$photo.jpg --style all --sheet --cell-px 280 \
+			-o docs/images/gallery_$$photo.webp --overwrite || exit 1; \
+	done
 
 bench: setup  ## a training step, painting, and the baseline's objective by iteration
 	$(BIN)/python -m benchmarks.train_step

@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # --help does without them
 
 EXIT_SOME_FAILED = 1
 ALL = "all"
-SHEET_CELL_PX = 512
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -72,6 +71,9 @@ def parse_arguments() -> argparse.Namespace:
     look.add_argument(
         "--sheet", action="store_true", help="one labelled picture of the photo in every --style"
     )
+    look.add_argument(
+        "--cell-px", type=int, default=512, metavar="N", help="longer side in a sheet; default 512"
+    )
 
     size = parser.add_argument_group("size")
     size.add_argument("--size-px", type=int, metavar="N", help="resize first: longer side in px")
@@ -94,6 +96,7 @@ def parse_arguments() -> argparse.Namespace:
         parser.error("expected INPUT... and --style NAME; --list shows the styles")
     for name, low, high in (
         ("size_px", 1, None),
+        ("cell_px", 1, None),
         ("tile_px", 0, None),
         ("max_pixels", 0, None),
         ("strength", 0, 1),
@@ -249,7 +252,7 @@ class Studio:
         starts = range(0, len(names), columns)
         rows = [pictures[i : i + columns] for i in starts]
         titles = [names[i : i + columns] for i in starts]
-        return picture_sheet(rows, titles, cell_px=min(SHEET_CELL_PX, max(pixels.shape[:2])))
+        return picture_sheet(rows, titles, cell_px=min(self.args.cell_px, max(pixels.shape[:2])))
 
     def write(self, job: Job, photo: Photo, painting: Pixels) -> None:
         """Write a painting to where its job says. Raises UserError."""
