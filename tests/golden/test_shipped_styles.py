@@ -10,7 +10,7 @@ import torch
 from benchmarks.grid import grid_of
 from configs.schema import config_from_dict, load_config
 from data.tensors import read_rgb
-from models.style_file import load_style, read_info, style_files
+from models.style_file import LITE, load_style, read_info, style_files
 from tests.conftest import PHOTOS
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -40,7 +40,7 @@ def test_its_config_is_the_one_it_was_trained_with(path: Path) -> None:
     yaml = CONFIGS / "styles" / f"{path.stem}.yaml"
     if path.stem == "night_wind":
         yaml = CONFIGS / "demo.yaml"
-    image = f"style.image={path.stem}.jpg"
+    image = f"style.image={path.stem.removesuffix(LITE)}.jpg"
     config = load_config(yaml, [] if path.stem == "night_wind" else [image])
     trained = config_from_dict(read_info(path).config, path.name)
     assert config.name == trained.name == path.stem
