@@ -36,7 +36,7 @@ def conv2d(
     F.conv2d to some 1e-6 of the values' spread, with gradients. `kernel` keeps the transformed
     weight of a 3 × 3 convolution that does not change.
     """
-    if _has_faster(x):
+    if has_faster(x):
         if stride == 1 and winograd.worthwhile(x.shape, weight.shape):
             kernel = kernel or Kernel(weight)
             convolved: Tensor = winograd.WinogradConvolution.apply(x, weight, bias, padding, kernel)
@@ -54,12 +54,24 @@ def conv_transpose2d(
 
     F.conv_transpose2d, with its gradients.
     """
-    if _has_faster(x) and weight.requires_grad:
+    if has_faster(x) and weight.requires_grad:
         convolved: Tensor = columns.FractionalColumnConvolution.apply(
             x, weight, stride, padding, output_padding
         )
         return convolved
     return F.conv_transpose2d(x, weight, None, stride, padding, output_padding)
+
+
+def has_faster(x: Tensor) -> bool:
+    """Return whether our own way may be taken: on the CPU, float32, channels_last, not compiled."""
+    return (
+        _allowed.get()
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
 
 
 @contextmanager
@@ -70,14 +82,3 @@ def direct_convolutions() -> Iterator[None]:
         yield
     finally:
         _allowed.reset(token)
-
-
-def _has_faster(x: Tensor) -> bool:
-    return (
-        _allowed.get()
-        and x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-        and x.is_contiguous(memory_format=torch.channels_last)
-    )

@@ -11,6 +11,7 @@ import torch
 from errors import UserError
 
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
+KEPT_PIXELS = 512 * 512
 
 
 def resolve_device(name: str) -> torch.device:
@@ -44,9 +45,6 @@ def has_fast_bf16(device: torch.device) -> bool:
         capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
     return False
-
-
-KEPT_PIXELS = 512 * 512
 
 
 def keep_freed_memory(pixels: int) -> None:

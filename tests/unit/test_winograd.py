@@ -69,7 +69,7 @@ def test_the_frozen_kernel_is_transformed_once_and_only_as_needed() -> None:
     assert "forward" in vars(kernel)
     assert "backward" not in vars(kernel)
     first = kernel.forward
-    conv2d(x.requires_grad_(), weight, None, 1, 1, kernel).sum().backward()  # type: ignore[no-untyped-call]
+    conv2d(x.requires_grad_(), weight, None, 1, 1, kernel).sum().backward()
     assert kernel.forward is first
     assert "backward" in vars(kernel)
 
@@ -83,6 +83,6 @@ def test_nothing_is_computed_for_a_gradient_that_nobody_wants(
         raise AssertionError("the weight is frozen")
 
     monkeypatch.setattr(winograd, "_weight_gradient", refuse)
-    conv2d(x, weight, None, 1, 1).sum().backward()  # type: ignore[no-untyped-call]
+    conv2d(x, weight, None, 1, 1).sum().backward()
     assert x.grad is not None
     assert float(x.grad.abs().max()) > 0
