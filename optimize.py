@@ -11,6 +11,7 @@ import pickle
 import signal
 import sys
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from inference.film import write_film
 from inference.memory import available_bytes
 from models.device import keep_freed_memory, resolve_device
 from progress import progress_bar
-from training.run_log import TraceBoard
 from training.stop_signals import StopSignals
 from whole_file import whole_file
 
@@ -102,7 +102,11 @@ def main() -> int:
         progress = stack.enter_context(progress_bar(len(sizes) * iterations, "iteration"))
         board = None
         if args.tensorboard:
-            board = stack.enter_context(TraceBoard(args.tensorboard, len(trace)))
+            from torch.utils.tensorboard import SummaryWriter
+
+            # what a folder has of later iterations is forgotten
+            writer = SummaryWriter(str(args.tensorboard), purge_step=len(trace))
+            board = stack.enter_context(writer)
         for level, size in enumerate(sizes):
             if level < state.get("level", 0):
                 continue
@@ -118,7 +122,8 @@ def main() -> int:
                     values = painting.losses | evaluations | {"elapsed_s": elapsed_s}
                     trace.append({"iteration": iteration, "size_px": max(size)} | values)
                     if board:
-                        board.terms(iteration, painting.losses)
+                        for name, value in painting.losses.items():
+                            board.add_scalar(f"optimize/{name}", value, iteration)
                 terms = (f"{k.removesuffix('_loss')} {v:.3g}" for k, v in painting.losses.items())
                 progress.set_postfix_str(", ".join(terms), refresh=False)
                 progress.update(iteration - progress.n)
@@ -127,7 +132,7 @@ def main() -> int:
                     snapshot = finished(painting, scene, args.preserve_color)
                     write_pixels(snapshot_path(output, iteration), snapshot)
                     if board:
-                        board.picture(iteration, snapshot)
+                        board.add_image("picture", snapshot, iteration, dataformats="HWC")
                 if stop.number:
                     break
             if stop.number:
@@ -196,7 +201,7 @@ def make_film(output: Path, iteration: int, path: Path) -> None:
     size = last.shape[1], last.shape[0]
     found = (snapshot_path(output, i) for i in range(1, iteration))
     frames = (resized(read_pixels(snapshot), size) for snapshot in found if snapshot.is_file())
-    write_film([*frames, last], path, FILM_RATE)
+    write_film(chain(frames, [last]), path, FILM_RATE)
 
 
 def load_state(path: Path, sources: Sources, config: Config) -> dict[str, Any]:

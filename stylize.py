@@ -169,8 +169,9 @@ def styles_of(text: str) -> list[str]:
     """Return the styles that --style names: one, a blend, or all that ship but the lite forms."""
     from models.style_file import LITE, style_files
 
-    names = [path.stem for path in style_files() if not path.stem.endswith(LITE)]
-    return names if text == ALL else [text]
+    if text != ALL:
+        return [text]
+    return [path.stem for path in style_files() if not path.stem.endswith(LITE)]
 
 
 def check_outputs(jobs: list[Job], suffixes: Sequence[str], overwrite: bool) -> None:

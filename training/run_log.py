@@ -12,8 +12,6 @@ from typing import Any
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from data.images import Pixels
-
 
 class RunLog:
     """A run's folder of records; only one of several processes writes them."""
@@ -85,34 +83,6 @@ class RunLog:
             with (self.folder / "skipped.txt").open("a", encoding="utf-8") as file:
                 file.writelines(f"{name}\t{reason}\n" for name, reason in new.items())
         return bool(new)
-
-
-class TraceBoard:
-    """TensorBoard's view of an optimization."""
-
-    def __init__(self, folder: Path, start: int) -> None:
-        """Begin at an iteration, forgetting what a folder has of it and later."""
-        self._writer = SummaryWriter(str(folder), purge_step=start)
-
-    def __enter__(self) -> TraceBoard:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._writer.close()
-
-    def terms(self, iteration: int, losses: Mapping[str, float]) -> None:
-        """Add the terms of the objective."""
-        for name, value in losses.items():
-            self._writer.add_scalar(f"optimize/{name}", value, iteration)
-
-    def picture(self, iteration: int, pixels: Pixels) -> None:
-        """Add a picture, H × W × 3 pixels."""
-        self._writer.add_image("picture", pixels, iteration, dataformats="HWC")
 
 
 def _append(path: Path, record: Mapping[str, Any]) -> None:

@@ -225,6 +225,9 @@ def test_a_sheet_and_a_blend_of_all_styles(run: Run, tmp_path: Path) -> None:
     done = run("stylize.py", photo, "--style", "all", "--sheet", "--size-px", 64, "-o", tmp_path)
     assert done.returncode == 0, done.stderr
     assert 3 * 64 < size_of(tmp_path / "coffee.jpg")[0] < 5 * 72  # nothing is enlarged
+    small = ("--style", "night_wind", "--sheet", "--cell-px", 40, "-o", tmp_path / "small.png")
+    assert run("stylize.py", photo, *small).returncode == 0
+    assert 2 * 40 < size_of(tmp_path / "small.png")[0] < 3 * 40
     done = run("stylize.py", photo, "--style", "all", "--size-px", 64, "-o", tmp_path / "all")
     assert done.returncode == 0, done.stderr
     names = sorted(path.parent.name for path in (tmp_path / "all").rglob("*.jpg"))
