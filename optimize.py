@@ -30,6 +30,7 @@ from inference.film import write_film
 from inference.memory import available_bytes
 from models.device import keep_freed_memory, resolve_device
 from progress import progress_bar
+from training.run_log import tensorboard_writer
 from training.stop_signals import StopSignals
 from whole_file import whole_file
 
@@ -102,11 +103,7 @@ def main() -> int:
         progress = stack.enter_context(progress_bar(len(sizes) * iterations, "iteration"))
         board = None
         if args.tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
-            # what a folder has of later iterations is forgotten
-            writer = SummaryWriter(str(args.tensorboard), purge_step=len(trace))
-            board = stack.enter_context(writer)
+            board = stack.enter_context(tensorboard_writer(args.tensorboard, len(trace)))
         for level, size in enumerate(sizes):
             if level < state.get("level", 0):
                 continue

@@ -35,9 +35,8 @@ class RunLog:
         lines = skipped.read_text(encoding="utf-8").splitlines() if skipped.exists() else []
         self.skipped = dict(line.partition("\t")[::2] for line in lines)
         self.note_skipped({})
-        self.tensorboard = SummaryWriter(
-            str(folder / "tensorboard"),
-            purge_step=None if resumed_step is None else resumed_step + 1,
+        self.tensorboard = tensorboard_writer(
+            folder / "tensorboard", None if resumed_step is None else resumed_step + 1
         )
         self.tensorboard.add_text("config", "    " + config.replace("\n", "\n    "))
 
@@ -83,6 +82,11 @@ class RunLog:
             with (self.folder / "skipped.txt").open("a", encoding="utf-8") as file:
                 file.writelines(f"{name}\t{reason}\n" for name, reason in new.items())
         return bool(new)
+
+
+def tensorboard_writer(folder: Path, start: int | None) -> SummaryWriter:
+    """Write a folder's TensorBoard from step `start`; what it has of later ones is forgotten."""
+    return SummaryWriter(str(folder), purge_step=start)
 
 
 def _append(path: Path, record: Mapping[str, Any]) -> None:
