@@ -27,10 +27,12 @@ from errors import Stopped, UserError, run_program
 from losses.perceptual import LossTerms
 from models.device import has_fast_bf16, keep_freed_memory
 from models.style_file import SUFFIX, StyleInfo, save_style
+from models.transformer_net import TransformerNet
 from progress import progress_bar
 from training.checkpoints import RunState, checkpoints, load_last_checkpoint, save_checkpoint
 from training.compiling import compiled
 from training.heldout import open_heldout
+from training.muon import Muon
 from training.processes import Processes
 from training.run_log import RunLog
 from training.stop_signals import StopSignals
@@ -117,20 +119,11 @@ def train(
     torch.manual_seed(config.train.seed)
     network = build_network(config.model, config.train.start).to(device)
     painter = processes.wrap(network)
-    # Adam moves every weight alike, and no normalisation follows the last layer: at the full rate
-    # its 2,592 inputs together drive tanh into saturation (docs/training.md).
-    *hidden, output = network.layers
-    optimizer = torch.optim.Adam(
-        [
-            {"params": [p for layer in hidden for p in layer.parameters()], "rate": 1.0},
-            {"params": list(output.parameters()), "rate": config.train.output_rate},
-        ],
-        fused=device.type == "cuda",
-    )
+    optimizers = build_optimizers(network, config.train, device)
     precision = config.train.precision
     in_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=in_bf16)
-    run = RunState(network, optimizer)
+    run = RunState(network, optimizers)
     if checkpoint:
         run.load_state_dict(checkpoint)
 
@@ -184,14 +177,15 @@ def train(
         stream = draw_batches()
         while run.step < max_steps:
             batch = next(stream)
-            for group in optimizer.param_groups:
-                group["lr"] = group["rate"] * learning_rate(config.train, run.step)
+            rate = learning_rate(config.train, run.step)
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+                group["lr"] = group["rate"] * rate
 
             # paint the photos, score the paintings, and see what each weight did to the score
             images = batch.images(device)  # B × 3 × H × W
             with autocast:
                 terms = score(images)
-            optimizer.zero_grad()
+            network.zero_grad()
             torch.autograd.backward(terms.total_loss)
 
             # what one process met concerns all
@@ -223,7 +217,8 @@ def train(
                 continue
 
             # learn from it
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             run.step += 1
 
             # write down where we are
@@ -244,7 +239,7 @@ def train(
                     run.step,
                     processes.mean(terms.floats())
                     | {"steps_per_s": steps_per_s, "elapsed_s": elapsed_s},
-                    layers | {"learning_rate": optimizer.param_groups[0]["lr"]},
+                    layers | {"learning_rate": rate},
                 )
             if run.step % config.log.image_every_steps == 0 or is_last:
                 look()
@@ -256,6 +251,24 @@ def train(
                 raise Stopped(stop_number)
     if is_first:
         print(f"{out / f'style{SUFFIX}'}: {max_steps} steps in {run.elapsed_s / 60:.1f} min")
+
+
+def build_optimizers(
+    network: TransformerNet, config: TrainConfig, device: torch.device
+) -> list[torch.optim.Optimizer]:
+    """Return what moves the weights; a group's "rate" is its share of the learning rate."""
+    *hidden, output = network.layers
+    weights = [p for layer in hidden for p in layer.parameters()]
+    kernels = [p for p in weights if p.ndim == 4 and config.optimizer == "muon"]
+    others = [p for p in weights if p.ndim != 4 or config.optimizer == "adam"]
+    # Adam moves every weight alike, and no normalisation follows the last layer: at the full rate
+    # its 2,592 inputs together drive tanh into saturation (docs/training.md).
+    groups = [
+        {"params": others, "rate": 1.0},
+        {"params": list(output.parameters()), "rate": config.output_rate},
+    ]
+    adam = torch.optim.Adam(groups, fused=device.type == "cuda")
+    return [adam, Muon([{"params": kernels, "rate": 1.0}])] if kernels else [adam]
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

@@ -23,6 +23,7 @@ from losses.functional import CONTENT_DISTANCES, GRAMS, STYLE_DISTANCES
 from models.layout import MIN_SIZE_PX, NORMS, OUTPUTS, PADDINGS, UPSAMPLES
 from models.vgg import NETWORKS, NORMALIZATIONS, POOLINGS, layer_names
 
+OPTIMIZERS = ("adam", "muon")
 LR_SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "fp32", "bf16")
 INITS = ("noise", "content")
@@ -134,8 +135,10 @@ class TrainConfig:
     """Optimizer updates: exactly so many."""
     batch_size: int = 4
     """Photos a step."""
+    optimizer: str = "adam"
+    """adam | muon (for the convolutions but the last; Adam moves the rest)."""
     learning_rate: float = 1e-3
-    """Adam's, after the warm-up."""
+    """The optimizer's, after the warm-up."""
     output_rate: float = 0.1
     """Share of the learning rate for the last layer, which no normalisation follows."""
     lr_schedule: str = "constant"
@@ -226,6 +229,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "loss.gram": GRAMS,
     "loss.content_distance": CONTENT_DISTANCES,
     "loss.style_distance": STYLE_DISTANCES,
+    "train.optimizer": OPTIMIZERS,
     "train.lr_schedule": LR_SCHEDULES,
     "train.precision": PRECISIONS,
     "optimize.method": METHODS,

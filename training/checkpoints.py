@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,9 @@ def load_last_checkpoint(folder: Path) -> dict[str, Any] | None:
 class RunState:
     """All that a run's future depends on: a checkpoint holds it, and going back restores it."""
 
-    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, network: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         self.network = network
-        self.optimizer = optimizer
+        self.optimizers = optimizers
         self.step = 0
         """Updates done; with `draw` and the config's seed it is the position in the photos."""
         self.draw = 0
@@ -95,7 +96,7 @@ class RunState:
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         return {
             "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "draw": self.draw,
             "elapsed_s": self.elapsed_s,
@@ -105,7 +106,8 @@ class RunState:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` returned."""
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, before in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(before)
         self.step, self.draw = state["step"], state["draw"]
         self.elapsed_s = state["elapsed_s"]
         torch.set_rng_state(state["random_state"]["cpu"])

@@ -84,7 +84,7 @@ def test_a_run_writes_what_it_promises_and_resumes_to_identical_weights(
     names = [path.name for path in sorted((whole / "checkpoints").iterdir())]
     assert names == ["step_00000003.pt", "step_00000006.pt"]  # the last two of three
     state = torch.load(whole / "checkpoints" / names[-1], weights_only=True)
-    counts = {int(value["step"]) for value in state["optimizer"]["state"].values()}
+    counts = {int(value["step"]) for value in state["optimizers"][0]["state"].values()}
     assert counts == {6}  # exactly max_steps updates
 
     # the same seed gives the same weights, and so does a run that was interrupted
@@ -164,7 +164,7 @@ def test_one_broken_step_is_undone_and_the_run_goes_on(
     state = load_last_checkpoint(tmp_path / "checkpoints")
     assert state is not None
     assert (state["step"], state["draw"]) == (7, 1)
-    counts = {int(value["step"]) for value in state["optimizer"]["state"].values()}
+    counts = {int(value["step"]) for value in state["optimizers"][0]["state"].values()}
     assert counts == {7}
 
 

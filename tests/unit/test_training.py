@@ -13,6 +13,7 @@ from errors import UserError
 from training.checkpoints import RunState, checkpoints, load_last_checkpoint, save_checkpoint
 from training.compiling import compiled
 from training.heldout import split_names
+from training.muon import Muon
 from training.run_log import RunLog
 
 
@@ -51,12 +52,13 @@ def test_a_broken_checkpoint_is_passed_over_and_several_are_an_error(
 def test_a_run_goes_back_to_exactly_where_it_was() -> None:
     torch.manual_seed(3)
     network = torch.nn.Linear(4, 2)
-    run = RunState(network, torch.optim.Adam(network.parameters()))
+    run = RunState(network, [Muon([network.weight]), torch.optim.Adam([network.bias])])
 
     def learn() -> torch.Tensor:
-        run.optimizer.zero_grad()
+        network.zero_grad()
         network(torch.rand(5, 4)).sum().backward()
-        run.optimizer.step()
+        for optimizer in run.optimizers:
+            optimizer.step()
         run.step += 1
         return network.weight.detach().clone()
 
