@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -29,11 +31,19 @@ def run_program(main: Callable[[], int]) -> NoReturn:
     """Run a program's `main` and end the process with its exit code.
 
     A `UserError` or a full disk becomes one line on stderr and exit code 2 (`--debug` on the
-    command line keeps the traceback), a signal 128 plus its number; any other exception is a bug
-    and keeps its traceback.
+    command line keeps the traceback), a signal 128 plus its number; a reader of stdout that goes
+    away (`| head`) ends it without a word. Any other exception is a bug and keeps its traceback.
     """
     try:
-        sys.exit(main())
+        code = main()
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:
+        if not _stdout_is_unread():
+            raise
+        # what is left goes nowhere, or Python would complain of it at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_SIGNAL + signal.SIGPIPE)
     except UserError as error:
         if "--debug" in sys.argv:
             raise
@@ -54,3 +64,10 @@ def run_program(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_SIGNAL + signal.SIGINT)
+
+
+def _stdout_is_unread() -> bool:
+    """Return whether stdout is a pipe whose reader is gone. (Windows has no such error.)"""
+    stdout = select.poll()
+    stdout.register(sys.stdout, 0)  # errors are told of without being asked for
+    return bool(stdout.poll(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -274,3 +275,12 @@ def test_list_and_help(run: Run) -> None:
         "print(sorted({'torch', 'PIL', 'numpy'} & set(sys.modules)))"
     )
     assert run("-c", code).stdout.endswith("[]\n")
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = [sys.executable, "stylize.py", "--list"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + 13, b"")
