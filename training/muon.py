@@ -36,7 +36,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no closure
         """Move every parameter that has a gradient."""
         for group in self.param_groups:
             moves: dict[torch.Size, dict[Tensor, Tensor]] = defaultdict(dict)
