@@ -56,11 +56,11 @@ def test_a_run_goes_back_to_exactly_where_it_was() -> None:
 
     def learn() -> torch.Tensor:
         network.zero_grad()
-        network(torch.rand(5, 4)).sum().backward()
+        network(torch.rand(5, 4)).square().sum().backward()
         for optimizer in run.optimizers:
             optimizer.step()
         run.step += 1
-        return network.weight.detach().clone()
+        return torch.nn.utils.parameters_to_vector(network.parameters()).detach()
 
     learn()
     state = copy.deepcopy(run.state_dict())
