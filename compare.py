@@ -17,9 +17,9 @@ from statistics import mean, median
 import torch
 from torch import Tensor
 
-from baselines.gatys import optimize_image
-from baselines.report import write_report
-from baselines.results import PhotoResult, ResultLog
+from baselines.kept import KeptBaseline, baseline_settings
+from baselines.report import machine, write_report
+from baselines.results import PhotoResult
 from configs.build import build_objective
 from configs.schema import INITS, Config, config_from_dict
 from data.photos import Photos
@@ -85,6 +85,8 @@ class Style:
     network: TransformerNet
     objective: PerceptualLoss
     config: Config
+    image: bytes
+    """The style image's file."""
 
     @torch.no_grad()
     def score(self, picture: Tensor, content: Tensor) -> dict[str, float]:
@@ -102,83 +104,52 @@ def main() -> int:
         network, info = load_style(find_style(name), device)
         config = config_from_dict(info.config, name)
         objective = build_objective(config.loss, image, config.style.size_px, device)
-        styles.append(Style(info.name, network, objective, config))
+        styles.append(Style(info.name, network, objective, config, image.read_bytes()))
     photos = Photos(args.photos)
     names = photos.names[: args.num_photos]
     if args.pictures:
         return score_pictures(args, styles, photos, names, device)
 
-    log = ResultLog(args.out, settings_of(args, styles, names))
-    keys = [(s, size, n) for s in styles for size in args.sizes_px for n in names]
-    total = len(keys) * len(args.init)
-    done = sum(log.has((s.name, size, n, i)) for s, size, n in keys for i in args.init)
-    with progress_bar(total * args.steps, "iteration", done * args.steps) as progress:
-        for style, size_px, name in keys:
-            missing = [i for i in args.init if not log.has((style.name, size_px, name, i))]
-            if not missing:
-                continue
-            content = decode_rgb(photos.read(name), name, shorter_px=size_px, square=True)
-            content = content.to(device)
+    jobs = [(s, size, n) for s in styles for size in args.sizes_px for n in names]
+    results: list[PhotoResult] = []
+    rows: list[list[Tensor]] = []
+    with progress_bar(len(jobs) * len(args.init) * args.steps, "iteration") as progress:
+        for style, size_px, name in jobs:
+            file = photos.read(name)
+            content = decode_rgb(file, name, shorter_px=size_px, square=True).to(device)
             with torch.no_grad():
                 stylized = style.network(content)
             terms = style.score(stylized, content)
             network_s = time_network(style.network, content)
-            shown = names.index(name) < SHOWN
             folder = args.out / "pictures" / f"{style.name}_{size_px}"
-            stem = f"{names.index(name):02d}"
-            for init in missing:
+            write_image(folder / f"{Path(name).stem}_photo.png", content)
+            write_image(folder / f"{Path(name).stem}_network.png", stylized)
+            for init in args.init:
                 optimize = dataclasses.replace(
                     style.config.optimize, init=init, noise_ratio=1.0, iterations=args.steps
                 )
-                baseline, baseline_s, equal = [], [], None
-                for painting in optimize_image(content, style.objective, optimize):
-                    baseline.append(painting.losses)
-                    baseline_s.append(painting.elapsed_s)
-                    if equal is None and painting.losses["total_loss"] <= terms["total_loss"]:
-                        equal = painting.picture
-                    progress.update(min(painting.iteration, 1))
-                progress.update(args.steps + 1 - len(baseline))  # where nothing lowered it more
-                if shown:
-                    write_image(folder / f"{stem}_photo.png", content)
-                    write_image(folder / f"{stem}_network.png", stylized)
-                    write_image(folder / f"{stem}_{init}_last.png", painting.picture)
-                    last = painting.picture if equal is None else equal
-                    write_image(folder / f"{stem}_{init}_equal.png", last)
-                seconds = [value - baseline_s[0] for value in baseline_s]
-                log.add(
-                    PhotoResult(
-                        style.name, name, size_px, init, terms, network_s, baseline, seconds
-                    )
+                config = dataclasses.replace(style.config, optimize=optimize)
+                kept = KeptBaseline(
+                    content,
+                    style.objective,
+                    optimize,
+                    baseline_settings(config, style.image, file, size_px),
+                    args.out / "baselines" / f"{Path(name).stem}_{size_px}_{init}",
                 )
+                run = kept.run(terms["total_loss"], machine(str(device)), progress.update)
+                results.append(PhotoResult(style.name, name, size_px, init, terms, network_s, run))
+                first = (styles[0], args.sizes_px[0], args.init[0])
+                if (style, size_px, init) == first and len(rows) < SHOWN:
+                    equal = results[-1].crossing
+                    shown = (run.last if equal is None else equal, run.last)
+                    rows.append([content, stylized, *(kept.picture(i) for i in shown)])
     command = f"python {shlex.join(sys.argv)}"
-    write_report(log.results, args.steps, str(device), command, args.out)
-    write_image(args.out / "pictures.png", pictures_of(args, styles))
+    write_report(results, args.steps, str(device), command, args.out)
+    last = f"baseline, {args.steps} iterations"
+    grid = picture_grid(rows, ("photo", "network", "baseline, as good", last))
+    write_image(args.out / "pictures.png", grid)
     print(f"{args.out / 'report.md'}, report.json, iterations.csv, objective.png, pictures.png")
     return 0
-
-
-def settings_of(
-    args: argparse.Namespace, styles: list[Style], names: list[str]
-) -> dict[str, object]:
-    """Return what decides a comparison's results: a folder holds those of one."""
-    return {
-        "styles": [style.name for style in styles],
-        "configs": [style.config.to_dict() for style in styles],
-        "style_images": [path.name for path in args.style_image],
-        "photos": list(names),
-        "steps": args.steps,
-    }
-
-
-def pictures_of(args: argparse.Namespace, styles: list[Style]) -> Tensor:
-    """Return the first photos' pictures, of the first style, size and start, 1 × 3 × H × W."""
-    folder = args.out / "pictures" / f"{styles[0].name}_{args.sizes_px[0]}"
-    init = args.init[0]
-    kinds = ("photo", "network", f"{init}_equal", f"{init}_last")
-    stems = sorted(path.name[:2] for path in folder.glob("*_photo.png"))
-    rows = [[read_rgb(folder / f"{stem}_{kind}.png") for kind in kinds] for stem in stems]
-    last = f"baseline, {args.steps} iterations"
-    return picture_grid(rows, ("photo", "network", "baseline, as good", last))
 
 
 def score_pictures(

@@ -52,9 +52,9 @@ def write_report(
             where = [result.style, result.size_px, result.photo]
             network = [result.network[term] for term in TERMS]
             writer.writerow([*where, "network", "", *network, result.network_s])
-            for i, terms in enumerate(result.baseline):
+            for i, terms in enumerate(result.baseline.losses):
                 values = [terms[term] for term in TERMS]
-                writer.writerow([*where, result.init, i, *values, result.baseline_s[i]])
+                writer.writerow([*where, result.init, i, *values, result.baseline.seconds[i]])
     _plot(groups, steps, folder / "objective.png")
 
 
@@ -73,7 +73,9 @@ def _summary(group: Group, results: Sequence[PhotoResult], steps: int) -> dict[s
     network_s = median(result.network_s for result in results)
     seconds = {}
     for iteration in (i for i in (*TIMED, steps) if i <= steps):
-        reached = [s for result in results if (s := result.seconds(iteration)) is not None]
+        reached = [
+            s for result in results if (s := result.baseline.seconds_until(iteration)) is not None
+        ]
         if reached:
             seconds[iteration] = median(reached)
     return {
@@ -83,7 +85,8 @@ def _summary(group: Group, results: Sequence[PhotoResult], steps: int) -> dict[s
         "num_photos": len(results),
         "network": {term: mean(r.network[term] for r in results) for term in TERMS},
         "baseline": {
-            i: {term: mean(r.at(i, term) for r in results) for term in TERMS} for i in columns
+            i: {term: mean(r.baseline.at(i, term) for r in results) for term in TERMS}
+            for i in columns
         },
         "photos_crossed": sum(crossing is not None for crossing in crossings),
         "crossing_quartiles": _quartiles(crossings),
@@ -118,7 +121,7 @@ def _markdown(
         "",
         "The same photos, the same objective. The network: one forward pass, warmed up. The "
         "baseline: L-BFGS kept to 0…255; its seconds count from the end of the first evaluation. "
-        f"Machine: {machine(device)}. Command: `{command}`.",
+        f"Machine: {_machines(results, device)}. Command: `{command}`.",
         "",
         "## Objective (the paper's figure 5)",
         "",
@@ -148,14 +151,21 @@ def _markdown(
     lines += [f"| {titles} |", "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for result in results:
         crossing = result.crossing
-        after = "–" if crossing is None else f"{result.baseline_s[crossing]:.1f}"
+        after = "–" if crossing is None else f"{result.baseline.seconds[crossing]:.1f}"
         lines.append(
             f"| {result.style} | {result.size_px} | {result.init} | "
             f"{os.path.basename(result.photo)} | {_short(result.network['total_loss'])} | "
-            f"{_short(result.at(steps))} | {_number(crossing)} | {after} |"
+            f"{_short(result.baseline.at(steps))} | {_number(crossing)} | {after} |"
         )
     lines += ["", "![objective by iteration](objective.png)", "", "![pictures](pictures.png)", ""]
     return "\n".join(lines)
+
+
+def _machines(results: Sequence[PhotoResult], device: str) -> str:
+    """Return the machine, and others where baselines were run before."""
+    now = machine(device)
+    before = sorted({result.baseline.machine for result in results} - {now})
+    return "; baselines kept from ".join([now, *before])
 
 
 def _times(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -234,7 +244,7 @@ def _plot(groups: dict[Group, list[PhotoResult]], steps: int, path: Path) -> Non
             results = groups.get((style, size_px, init), [])
             if not results:
                 continue
-            columns = [sorted(r.at(i) for r in results) for i in range(steps + 1)]
+            columns = [sorted(r.baseline.at(i) for r in results) for i in range(steps + 1)]
             axis.fill_between(
                 range(steps + 1),
                 [column[0] for column in columns],

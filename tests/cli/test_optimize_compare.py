@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,6 @@ from torch import Tensor
 
 from baselines.adam import minimize_by_adam
 from baselines.gatys import Painting, optimize_image
-from baselines.results import PhotoResult
 from configs.build import build_objective
 from configs.schema import config_from_dict, load_config
 from data.images import animation_frames, read_pixels, resized, write_pixels
@@ -280,55 +281,66 @@ def test_the_comparison_reports_both_on_the_same_objective(run: Run, tmp_path: P
         "--init", "noise", "content",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    lines = (tmp_path / "out/results.jsonl").read_text().splitlines()
-    results = [json.loads(line) for line in lines[1:]]
-    assert [(r["photo"], r["size_px"], r["init"]) for r in results] == [
+    with (tmp_path / "out/iterations.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    starts = [row for row in rows if row["iteration"] == "0"]
+    assert [(r["photo"], int(r["size_px"]), r["method"]) for r in starts] == [
         (photo, size_px, init)
         for size_px in (48, 64)
         for photo in ("astronaut.jpg", "camera.jpg")
         for init in ("noise", "content")
     ]
-    first = results[0]
-    assert len(first["baseline"]) == len(first["baseline_s"]) == 6
+    first, *course = rows[:7]  # the network, iterations 0 to 5
+    assert [row["iteration"] for row in course] == list("012345")
     network, _ = load_style(style)
     device = torch.device("cpu")
     objective = build_objective(config.loss, STYLE_IMAGE, 96, device)
     content = read_rgb(PHOTOS / "astronaut.jpg", shorter_px=48, square=True)
     with torch.no_grad():
         terms = objective(network(content), objective.content_features(content)).floats()
-    assert first["network"] == pytest.approx(terms, rel=1e-4)
-    goal = first["network"]["total_loss"]
-    totals = [terms["total_loss"] for terms in first["baseline"]]
-    assert first["baseline_s"][0] == 0
-    passed = [i for i, total in enumerate(totals) if total <= goal]
-    assert PhotoResult(**first).crossing == (passed[0] if passed else None)
+    assert {term: float(first[term]) for term in terms} == pytest.approx(terms, rel=1e-4)
+    assert float(course[0]["seconds"]) == 0
+    passed = [r["iteration"] for r in course if float(r["total_loss"]) <= terms["total_loss"]]
+    at = passed[0] if passed else "–"
     text = (tmp_path / "out/report.md").read_text()
     assert "mine, 48 × 48 px, 2 photos, baseline from the photo" in text
-    assert "astronaut.jpg" in text
+    (line,) = (line for line in text.splitlines() if "| 48 | noise | astronaut.jpg |" in line)
+    assert line.split(" | ")[6] == at
     for name in ("objective.png", "pictures.png"):
         assert size_of(tmp_path / "out" / name)[0] > 300
 
 
-def test_a_stopped_comparison_goes_on_and_pictures_are_scored(
-    run: Run, style: Path, tmp_path: Path
-) -> None:
+def test_baselines_are_kept_for_any_network(run: Run, style: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = (
-        "compare.py", "--style", style, "--style-image", STYLE_IMAGE, "--photos", PHOTOS,
-        "--sizes-px", 48, "--steps", 3, "--num-photos", 2,
+        "compare.py", "--style-image", STYLE_IMAGE, "--photos", PHOTOS, "--sizes-px", 48,
+        "--num-photos", 2, "--style",
     )  # fmt: skip
-    assert run(*command, "--out", out).returncode == 0
-    lines = (out / "results.jsonl").read_text().splitlines()
-    (out / "results.jsonl").write_text("\n".join(lines[:2]) + "\n")  # the second was not done
-    done = run(*command, "--out", out)
-    assert done.returncode == 0, done.stderr
-    again = (out / "results.jsonl").read_text().splitlines()
-    assert again[:2] == lines[:2]
-    assert json.loads(again[2])["baseline"] == json.loads(lines[2])["baseline"]
-    done = run(*command, "--out", out, "--init", "noise", "content", "--steps", 4)
-    assert done.returncode == 2
-    assert "holds a comparison with other settings (steps); expected the same" in done.stderr
+    assert run(*command, style, "--steps", 8, "--out", out).returncode == 0
+    kept = {path: path.stat().st_mtime_ns for path in (out / "baselines").iterdir()}
+    runs = sorted(path for path in kept if path.suffix == ".json")
+    assert [path.name[:12] for path in runs] == ["astronaut_48", "camera_48_no"]
+    record = json.loads(runs[0].read_text())
+    assert len(record["losses"]) == len(record["seconds"]) == 9
 
+    # Another network is held against the same runs.
+    other = tmp_path / "other.safetensors"
+    network, info = load_style(style)
+    save_style(other, network, replace(info, name="other"), "float32")
+    done = run(*command, other, "--steps", 8, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "**other, 48 × 48 px, 2 photos" in (out / "report.md").read_text()
+    assert {path: path.stat().st_mtime_ns for path in runs} == {path: kept[path] for path in runs}
+    # Other settings are other baselines.
+    assert run(*command, style, "--steps", 4, "--out", out).returncode == 0
+    assert len(list((out / "baselines").glob("*.json"))) == 4
+
+
+def test_pictures_made_elsewhere_are_scored(run: Run, style: Path, tmp_path: Path) -> None:
+    command = (
+        "compare.py", "--style", style, "--style-image", STYLE_IMAGE, "--photos", PHOTOS,
+        "--sizes-px", 48, "--num-photos", 2,
+    )  # fmt: skip
     pictures = tmp_path / "pictures"
     painted = run("stylize.py", PHOTOS, "--style", style, "-o", pictures, "--strength", 0)
     assert painted.returncode == 0, painted.stderr
@@ -336,10 +348,15 @@ def test_a_stopped_comparison_goes_on_and_pictures_are_scored(
     assert scored.returncode == 0, scored.stderr
     assert "48 px, 2 of 2 photos: objective" in scored.stdout
     record = json.loads((tmp_path / "scores/pictures.json").read_text())
-    network = json.loads(lines[1])["network"]
-    assert record[0]["network"] == pytest.approx(network, rel=1e-4)
+    network, info = load_style(style)
+    config = config_from_dict(info.config, info.name)
+    objective = build_objective(config.loss, STYLE_IMAGE, config.style.size_px, torch.device("cpu"))
+    content = read_rgb(PHOTOS / "astronaut.jpg", shorter_px=48, square=True)
+    with torch.no_grad():
+        terms = objective(network(content), objective.content_features(content)).floats()
+    assert record[0]["network"] == pytest.approx(terms, rel=1e-4)
     # the photo itself, through a JPEG: hardly any content loss
-    assert record[0]["picture"]["content_loss"] < 0.05 * network["content_loss"]
+    assert record[0]["picture"]["content_loss"] < 0.05 * terms["content_loss"]
     nothing = run(*command, "--out", tmp_path / "scores", "--pictures", STYLES)
     assert nothing.returncode == 2
     assert "none is named as one of 2 photos (astronaut, camera" in nothing.stderr

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from baselines.report import write_report
-from baselines.results import PhotoResult, ResultLog
-from errors import UserError
+from baselines.results import BaselineRun, PhotoResult
 
 
 def terms(total: float) -> dict[str, float]:
@@ -18,9 +17,8 @@ def terms(total: float) -> dict[str, float]:
 
 def result(photo: str, network: float, totals: list[float], init: str = "noise") -> PhotoResult:
     seconds = [float(i) for i in range(len(totals))]
-    return PhotoResult(
-        "mine", photo, 256, init, terms(network), 0.5, [terms(t) for t in totals], seconds
-    )
+    run = BaselineRun([terms(total) for total in totals], seconds, "an abacus")
+    return PhotoResult("mine", photo, 256, init, terms(network), 0.5, run)
 
 
 @pytest.fixture
@@ -36,8 +34,8 @@ def test_crossing_is_the_first_iteration_at_or_below_the_network(
     results: list[PhotoResult],
 ) -> None:
     assert [r.crossing for r in results] == [2, None, 1]
-    assert results[2].at(3) == 8
-    assert results[2].seconds(3) is None
+    assert results[2].baseline.at(3) == 8
+    assert results[2].baseline.seconds_until(3) is None
 
 
 def test_report(results: list[PhotoResult], tmp_path: Path) -> None:
@@ -54,6 +52,7 @@ def test_report(results: list[PhotoResult], tmp_path: Path) -> None:
     assert noise["network"]["total_loss"] == pytest.approx((5 + 1 + 8.5) / 3)
     assert noise["speed_up"] == {"3": 6}  # 3 s, of the two that got there, over 0.5 s
     text = (tmp_path / "report.md").read_text()
+    assert "; baselines kept from an abacus. Command: `python compare.py`" in text
     assert "it passes the network at iteration 2 (median; quartiles 1.5 and –); 2 of 3" in text
     assert "| objective | 4.83 | 9 | 6 |" in text
     assert "| style loss, unweighted | 0.5 | 0.5 | 0.5 |" in text
@@ -74,19 +73,3 @@ def test_a_baseline_that_passes_for_few_has_no_median(
     never = [result(name, 1.0, [9, 8, 7, 6]) for name in ("d.jpg", "e.jpg")]
     write_report(results[:2] + never, 3, "cpu", "", tmp_path)
     assert "at iteration – (median" in (tmp_path / "report.md").read_text()
-
-
-def test_a_comparison_goes_on_where_it_stopped(results: list[PhotoResult], tmp_path: Path) -> None:
-    log = ResultLog(tmp_path, {"steps": 3})
-    for one in results[:2]:
-        log.add(one)
-    with (tmp_path / "results.jsonl").open("a") as file:
-        file.write('{"style": "mi')  # cut short
-    again = ResultLog(tmp_path, {"steps": 3})
-    assert again.results == results[:2]
-    assert again.has(("mine", 256, "b.jpg", "noise"))
-    assert not again.has(("mine", 256, "b.jpg", "content"))
-    again.add(results[2])
-    assert ResultLog(tmp_path, {"steps": 3}).results == results
-    with pytest.raises(UserError, match=r"holds a comparison with other settings \(steps\)"):
-        ResultLog(tmp_path, {"steps": 4})
