@@ -20,15 +20,15 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 def test_no_grid(path: Path) -> None:
     """Photos themselves peak at 2 to 5; a style with a weave at 15 and 19, a checkerboard at 30.
 
-    Flat grey comes out flat; in float32 to less than a step of 8 bits, since fifteen normalisations
-    enlarge its rounding. A checkerboard spreads over 0.7.
+    Flat grey comes out flat; in float32 to less than two steps of 8 bits, since fifteen
+    normalisations enlarge its rounding. A checkerboard spreads over 0.7.
     """
     photos = [read_rgb(PHOTOS / name) for name in ("astronaut.jpg", "chelsea.jpg", "coffee.jpg")]
     network = load_style(path)[0]
     grid = grid_of(network, photos)
     flat = network.double()(torch.full((1, 3, 128, 128), 0.5, dtype=torch.float64))
     assert float((flat.amax((2, 3)) - flat.amin((2, 3))).max()) < 1e-6
-    assert grid.flat < 1 / 255
+    assert grid.flat < 2 / 255
     assert grid.half < 8
     assert grid.quarter < 4
 
@@ -45,10 +45,9 @@ def test_no_border_on_a_flat_photo(path: Path) -> None:
 @pytest.mark.parametrize("path", style_files(), ids=lambda path: path.stem)
 def test_its_config_is_the_one_it_was_trained_with(path: Path) -> None:
     yaml = CONFIGS / "styles" / f"{path.stem}.yaml"
-    if path.stem == "night_wind":
-        yaml = CONFIGS / "demo.yaml"
-    image = f"style.image={path.stem.removesuffix(LITE)}.jpg"
-    config = load_config(yaml, [] if path.stem == "night_wind" else [image])
+    config = load_config(yaml)
+    if not config.style.image:  # a painting that is not in the repository
+        config = load_config(yaml, [f"style.image={path.stem.removesuffix(LITE)}.jpg"])
     trained = config_from_dict(read_info(path).config, path.name)
     assert config.name == trained.name == path.stem
     assert config.model == trained.model
@@ -56,4 +55,4 @@ def test_its_config_is_the_one_it_was_trained_with(path: Path) -> None:
     assert config.loss == trained.loss
     assert config.train == trained.train
     assert config.data.size_px == trained.data.size_px
-    assert f"python train.py configs/{yaml.relative_to(CONFIGS)}" in yaml.read_text()
+    assert f"python train.py configs/styles/{yaml.name}" in yaml.read_text()
