@@ -32,7 +32,8 @@ def make_film(path: Path, frames: int = 9, size: tuple[int, int] = (96, 64)) -> 
         sound = out.add_stream("aac", rate=44100)
         sound.layout = "mono"
         for i in range(frames):
-            view = np.ascontiguousarray(photo[i : i + size[1], 2 * i : 2 * i + size[0]])
+            down, right = i % 40, 2 * (i % 40)  # and back, where the photo ends
+            view = np.ascontiguousarray(photo[down : down + size[1], right : right + size[0]])
             frame = av.VideoFrame.from_ndarray(view, format="rgb24")
             frame.pts, frame.time_base = 1001 * (i + (i >= 5)), Fraction(1, 24000)
             out.mux(video.encode(frame))
@@ -155,7 +156,7 @@ def test_bad_films(run: Run, style: Path, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_film_leaves_no_file(style: Path, tmp_path: Path) -> None:
-    film = make_film(tmp_path / "film.mp4", frames=40, size=(256, 192))
+    film = make_film(tmp_path / "film.mp4", frames=200, size=(256, 192))
     command = [sys.executable, "stylize.py", film, "--style", style, "-o", tmp_path / "out.mp4"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
         deadline_s = time.monotonic() + 60
