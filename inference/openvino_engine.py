@@ -17,7 +17,7 @@ import openvino.opset13 as ops
 
 from data.images import Pixels
 from errors import UserError
-from models.layout import STRIDE, balancing_matrix, grid_px
+from models.layout import STRIDE, balancing_matrix, grid_px, shift_cancels
 from models.style_file import StyleInfo, read_style
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
@@ -89,6 +89,7 @@ class _Graph:
         self.start_px = 8 * self.num_blocks if padding == "reflect-start" else 0
         self.border = "reflect" if padding == "reflect" else "constant"
         self.unpadded_blocks = padding == "reflect-start"
+        self.centred = shift_cancels(self.norm, self.upsample, padding)
         self.weights = weights
 
     def build(self, height: int, width: int) -> openvino.Model:
@@ -101,6 +102,8 @@ class _Graph:
             x = ops.relu(self._normalized(x, f"{layer}.1"))
         for layer in range(3, 3 + self.num_blocks):
             x = self._residual_block(x, f"{layer}.body")
+        if self.centred:  # else flat areas round to a grid; see UpsampleLayer
+            x = ops.subtract(x, ops.reduce_mean(x, _ints(2, 3), True))
         for layer in (3 + self.num_blocks, 4 + self.num_blocks):
             x = ops.relu(self._normalized(self._doubled(x, f"{layer}.0"), f"{layer}.1"))
         x = self._last_layer(x, f"{5 + self.num_blocks}.conv")

@@ -254,6 +254,7 @@ class TiledPainter:
     def _tail(self, x: FeatureMap, depth: int, region: Region) -> Tensor:
         """Return the `depth`-th layer after the blocks over the photo's region."""
         outer = region.grown(TAIL_HALO_PX // STRIDE, self.size)
+        # The convolution alone: that its layer would centre x first changes nothing but rounding.
         features = self.tail[0][0](x.read(outer, self.device).to(self.dtype))
         if depth >= 2:
             features = self.tail[1][0](F.relu(self._normalized(self.tail[0][1], features)))

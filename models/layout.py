@@ -81,6 +81,15 @@ def grid_px(upsample: str, output: str) -> int:
     return 1 if upsample == "fractional3" or output == "linear" else STRIDE
 
 
+def shift_cancels(norm: str, upsample: str, padding: str) -> bool:
+    """Return whether a constant added to a channel before an upsampling cancels after it.
+
+    Borders of zeros show it, and so does the paper's kernel, which covers pixels unevenly; batch
+    normalisation takes out the mean of other photos.
+    """
+    return norm == "instance" and upsample != "fractional3" and padding == "reflect"
+
+
 @cache
 def balancing_matrix(kernel: int, period: int) -> npt.NDArray[np.float64]:
     """Return the K² × K² matrix that balances a kernel's taps: `taps @ matrix`, taps row by row.

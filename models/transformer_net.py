@@ -10,7 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.convolution import conv2d, conv_transpose2d, has_faster
-from models.layout import MIN_SIZE_PX, STRIDE, balancing_matrix, check_choices, grid_px
+from models.layout import (
+    MIN_SIZE_PX,
+    STRIDE,
+    balancing_matrix,
+    check_choices,
+    grid_px,
+    shift_cancels,
+)
 
 
 class TransformerNet(nn.Module):
@@ -47,7 +54,10 @@ class TransformerNet(nn.Module):
             ConvLayer(width, 2 * width, 3, 2, norm, border),
             ConvLayer(2 * width, 4 * width, 3, 2, norm, border),
             *(ResidualBlock(4 * width, norm, block_border) for _ in range(num_blocks)),
-            UpsampleLayer(4 * width, 2 * width, upsample, norm, border),
+            UpsampleLayer(
+                *(4 * width, 2 * width, upsample, norm, border),
+                centred=shift_cancels(norm, upsample, padding),
+            ),
             UpsampleLayer(2 * width, width, upsample, norm, border),
             PaddedConv(width, 3, 9, 1, border, bias=True, grid_px=grid_px(upsample, output)),
         )
@@ -218,10 +228,21 @@ def tied_kernel(weight: Tensor) -> Tensor:
 
 
 class UpsampleLayer(nn.Sequential):
-    """Doubling of the size, normalisation, ReLU."""
+    """Doubling of the size, normalisation, ReLU.
+
+    With `centred` each channel's mean is taken out first. It cancels in the normalisation, but the
+    phases of a fractional kernel would round its sum differently: on a flat photo, where only
+    rounding has any variance, the normalisations after it would make that a visible grid.
+    """
 
     def __init__(
-        self, channels_in: int, channels_out: int, upsample: str, norm: str, border: str
+        self,
+        channels_in: int,
+        channels_out: int,
+        upsample: str,
+        norm: str,
+        border: str,
+        centred: bool = False,
     ) -> None:
         if upsample == "resize":
             double: nn.Module = nn.Sequential(
@@ -231,6 +252,14 @@ class UpsampleLayer(nn.Sequential):
         else:
             double = FractionalConv(channels_in, channels_out, int(upsample[-1]), border)
         super().__init__(double, normalization(norm, channels_out), nn.ReLU(inplace=True))
+        self.centred = centred
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.centred:
+            x = x - x.mean((2, 3), keepdim=True)
+        for layer in self:
+            x = layer(x)
+        return x
 
 
 def normalization(norm: str, channels: int) -> nn.Module:
