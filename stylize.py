@@ -126,6 +126,8 @@ def main() -> int:
     if args.export:
         return export_style(args)
 
+    # OpenVINO loads its converter of other formats where it can: 0.1 s that painting does not need.
+    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
     from data import images
     from inference import film
     from inference.batch import paint_all, plan, shard_of
