@@ -12,6 +12,7 @@ from baselines.kept import KeptBaseline, baseline_settings
 from configs.build import build_objective
 from configs.schema import load_config
 from data.tensors import read_rgb
+from losses.perceptual import PerceptualLoss
 from tests.conftest import PHOTOS, STYLES
 
 CONFIG = load_config(None, ["style.size_px=96", "optimize.iterations=6"])
@@ -38,6 +39,7 @@ def test_a_run_is_kept_with_its_pictures(kept: KeptBaseline) -> None:
     told: list[int] = []
     run = kept.run(0, "here", told.append)
     assert (run.last, sum(told), run.crossing(0)) == (6, 6, None)
+    assert run.seconds[0] == 0 < run.seconds[1]  # what the first evaluation took is no iteration
     assert names(kept) == [".json", "_0006.png"]
     again = replace(kept, objective=None).run(0, "elsewhere", told.append)  # nothing to run it by
     assert again == run
@@ -62,7 +64,31 @@ def test_a_run_is_kept_with_its_pictures(kept: KeptBaseline) -> None:
     assert torch.equal(kept.picture(6), last)
 
 
-@pytest.mark.parametrize("override", ["loss.style_weight=9", "optimize.seed=1", "model.width=8"])
+def test_a_run_that_ends_early_is_over_for_the_progress_bar(kept: KeptBaseline) -> None:
+    nothing_to_do = PerceptualLoss(
+        kept.objective.loss_network,
+        [],
+        content_layers={"relu1_2": 1.0},
+        style_layers={},
+        tv_weight=0,
+    )
+    told: list[int] = []
+    optimize = replace(CONFIG.optimize, init="content")
+    run = replace(kept, objective=nothing_to_do, optimize=optimize).run(0, "here", told.append)
+    assert run.last < 6
+    assert sum(told) == 6
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "loss.style_weight=9",
+        "style.size_px=99",
+        "optimize.seed=1",
+        "optimize.init=content",
+        "model.width=8",
+    ],
+)
 def test_whatever_decides_the_course_is_in_the_settings(override: str) -> None:
     other = load_config(None, ["style.size_px=96", "optimize.iterations=6", override])
     same = baseline_settings(CONFIG, b"a", b"b", 48) == baseline_settings(other, b"a", b"b", 48)
