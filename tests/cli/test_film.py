@@ -158,7 +158,13 @@ def test_bad_films(run: Run, style: Path, tmp_path: Path) -> None:
 def test_an_interrupted_film_leaves_no_file(style: Path, tmp_path: Path) -> None:
     film = make_film(tmp_path / "film.mp4", frames=200, size=(256, 192))
     command = [sys.executable, "stylize.py", film, "--style", style, "-o", tmp_path / "out.mp4"]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        # what runs behind nohup ignores SIGINT, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         deadline_s = time.monotonic() + 60
         while len(os.listdir(tmp_path)) < 2 and time.monotonic() < deadline_s:
             time.sleep(0.01)
