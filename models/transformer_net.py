@@ -49,15 +49,13 @@ class TransformerNet(nn.Module):
         self.start_px = 8 * num_blocks if padding == "reflect-start" else 0
         border = "reflect" if padding == "reflect" else "zero"
         block_border = "none" if padding == "reflect-start" else border
+        centred = shift_cancels(norm, upsample, padding)
         self.layers = nn.Sequential(
             ConvLayer(3, width, 9, 1, norm, border),
             ConvLayer(width, 2 * width, 3, 2, norm, border),
             ConvLayer(2 * width, 4 * width, 3, 2, norm, border),
             *(ResidualBlock(4 * width, norm, block_border) for _ in range(num_blocks)),
-            UpsampleLayer(
-                *(4 * width, 2 * width, upsample, norm, border),
-                centred=shift_cancels(norm, upsample, padding),
-            ),
+            UpsampleLayer(4 * width, 2 * width, upsample, norm, border, centred),
             UpsampleLayer(2 * width, width, upsample, norm, border),
             PaddedConv(width, 3, 9, 1, border, bias=True, grid_px=grid_px(upsample, output)),
         )
