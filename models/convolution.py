@@ -66,9 +66,16 @@ def has_faster(x: Tensor) -> bool:
     """Return whether our own way may be taken: on the CPU, float32, channels_last, not compiled."""
     return (
         _allowed.get()
-        and x.device.type == "cpu"
+        and on_cpu_in_channels_last(x)
         and x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def on_cpu_in_channels_last(x: Tensor) -> bool:
+    """Return whether B × C × H × W is computed there and so, and is not being compiled."""
+    return (
+        x.device.type == "cpu"
         and not torch.compiler.is_compiling()
         and x.is_contiguous(memory_format=torch.channels_last)
     )

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.convolution import conv2d, conv_transpose2d, has_faster
+from models.convolution import conv2d, conv_transpose2d, on_cpu_in_channels_last
 from models.layout import (
     MIN_SIZE_PX,
     STRIDE,
@@ -278,7 +278,7 @@ class InstanceNorm(nn.GroupNorm):
         super().__init__(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (x.requires_grad and has_faster(x)):
+        if not (x.requires_grad and on_cpu_in_channels_last(x)):
             return super().forward(x)
         weight, bias = self.weight, self.bias
         images = [
