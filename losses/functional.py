@@ -67,7 +67,8 @@ class InnerProducts(torch.autograd.Function):
 
     Autograd would take the product's two factors for different ones: two multiplications and an
     addition of the largest tensors there are. Pixels are kept as rows, so that channels_last
-    features are read and their gradient is written without a copy.
+    features are read and their gradient is written without a copy. Of bf16 features the products
+    are float32, their gradient is bf16 again.
     Source: the gradient is Gatys et al. 2016, eq. 6, without its weights.
     """
 
@@ -75,6 +76,7 @@ class InnerProducts(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor) -> Tensor:
         ctx.save_for_backward(features)
         rows = features.permute(0, 2, 3, 1).flatten(1, 2)  # B × HW × C
+        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
         return rows.transpose(1, 2) @ rows
 
     @staticmethod
@@ -82,7 +84,7 @@ class InnerProducts(torch.autograd.Function):
         (features,) = ctx.saved_tensors
         batch, channels, height, width = features.shape
         rows = features.permute(0, 2, 3, 1).flatten(1, 2)  # B × HW × C
-        symmetric = gradients[0] + gradients[0].transpose(1, 2)
+        symmetric = (gradients[0] + gradients[0].transpose(1, 2)).to(rows.dtype)
         gradient: Tensor = (rows @ symmetric).view(batch, height, width, channels)
         return gradient.permute(0, 3, 1, 2)
 

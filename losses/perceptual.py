@@ -143,11 +143,7 @@ class PerceptualLoss(nn.Module):
         layers = list(dict.fromkeys((*self.content_layers, *self.style_layers)))
         features = self.loss_network(stylized, layers) if layers else {}
         with torch.autocast(stylized.device.type, enabled=False):
-            return self._compare(
-                _at_least_float32(stylized),
-                {name: _at_least_float32(value) for name, value in features.items()},
-                {name: _at_least_float32(value) for name, value in content_features.items()},
-            )
+            return self._compare(_at_least_float32(stylized), features, content_features)
 
     def _compare(
         self, stylized: Tensor, features: Features, content_features: Features
@@ -156,7 +152,8 @@ class PerceptualLoss(nn.Module):
         by_layer: dict[str, Tensor] = {}
         content, style = zero, zero
         for name, weight in self.content_layers.items():
-            loss = content_loss(features[name], content_features[name], self.content_distance)
+            both = _at_least_float32(features[name]), _at_least_float32(content_features[name])
+            loss = content_loss(*both, self.content_distance)
             by_layer[f"content/{name}"] = loss
             content = content + weight * loss
         for name, weight in self.style_layers.items():
@@ -168,7 +165,7 @@ class PerceptualLoss(nn.Module):
         return LossTerms(total, content, style, tv, by_layer)
 
     def _style_loss(self, layer: str, features: Tensor) -> Tensor:
-        loss = features.new_zeros(())
+        loss = features.new_zeros((), dtype=torch.promote_types(features.dtype, torch.float32))
         unguided: Tensor | None = None
         for target in self.targets:
             if target.mask is None:

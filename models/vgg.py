@@ -25,6 +25,7 @@ POOLINGS = ("max", "average")
 WEIGHTS = ("bundled", "torchvision", "torchvision:IMAGENET1K_V1")
 """Beside these, `weights` may be the path of a .safetensors or .pth file."""
 NORMALIZATIONS = ("auto", "original", "imagenet")
+BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 BUNDLED_FILE = Path(__file__).parents[1] / "assets/weights/vgg16_to_conv5_1_fp16.safetensors"
 
 # Input = (RGB in [0, 1] − mean) / std.
@@ -174,8 +175,9 @@ class MaskedReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (passed,) = ctx.saved_tensors
-        gradient: Tensor = gradients[0] * passed
-        return gradient
+        bits = BITS[gradients[0].itemsize]
+        kept = gradients[0].view(bits) * passed.view(torch.int8)  # times 1 or 0, but no rounding
+        return kept.view(gradients[0].dtype)
 
 
 def _conv_indices(network: str) -> list[int]:
