@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 CONTENT_DISTANCES = ("mean", "half_sum")
@@ -25,11 +26,10 @@ def content_loss(features: Tensor, target: Tensor, distance: str = "mean") -> Te
     """
     if features.shape != target.shape:
         raise ValueError(f"features {tuple(features.shape)}, target {tuple(target.shape)}")
-    squares = (features - target).square()
     if distance == "mean":
-        return squares.mean()
+        return F.mse_loss(features, target)
     if distance == "half_sum":
-        return 0.5 * squares.sum() / len(features)
+        return 0.5 * F.mse_loss(features, target, reduction="sum") / len(features)
     raise ValueError(f"{distance!r}; expected one of {', '.join(CONTENT_DISTANCES)}")
 
 

@@ -2,7 +2,8 @@
 
 On the CPU, in float32 and channels_last, 3 × 3 convolutions of many channels take a quarter of the
 multiplications (models/winograd.py), and the gradient of every other weight is one product of
-matrices (models/columns.py). docs/architecture.md has what decided it.
+matrices (models/columns.py). A kernel of few outputs is taken row by row, in any precision.
+docs/architecture.md has what decided it.
 
 Axes: B images, C channels in, K channels out, H rows, W columns.
 """
@@ -20,6 +21,8 @@ from torch import Tensor
 from models import columns, winograd
 from models.winograd import Kernel
 
+FEW_OUTPUTS = 4
+
 _allowed = ContextVar("_allowed", default=True)
 
 
@@ -36,6 +39,14 @@ def conv2d(
     F.conv2d to some 1e-6 of the values' spread, with gradients. `kernel` keeps the transformed
     weight of a 3 × 3 convolution that does not change.
     """
+    if (
+        _allowed.get()
+        and on_cpu_in_channels_last(x)
+        and stride == 1
+        and len(weight) <= FEW_OUTPUTS
+        and weight.shape[2] > 1
+    ):
+        return _by_rows(x, weight, bias, padding)
     if has_faster(x):
         if stride == 1 and winograd.worthwhile(x.shape, weight.shape):
             kernel = kernel or Kernel(weight)
@@ -45,6 +56,21 @@ def conv2d(
             convolved = columns.ColumnConvolution.apply(x, weight, bias, stride, padding)
             return convolved
     return F.conv2d(x, weight, bias, stride, padding)
+
+
+def _by_rows(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
+    """Return the convolution, at least float32: each of the kernel's rows by itself, then added.
+
+    A few outputs leave most of a vector register idle; as many for each row fill it.
+    """
+    channels_out, channels_in, side, _ = weight.shape
+    rows = weight.permute(2, 0, 1, 3).reshape(side * channels_out, channels_in, 1, side)
+    of_rows = F.conv2d(x, rows, None, 1, padding).split(channels_out, dim=1)
+    height = x.shape[2] + 2 * padding - side + 1
+    total = of_rows[0][:, :, :height].to(torch.promote_types(x.dtype, torch.float32))
+    for row in range(1, side):
+        total = total + of_rows[row][:, :, row : row + height]
+    return total if bias is None else total + bias[:, None, None]
 
 
 def conv_transpose2d(

@@ -14,13 +14,14 @@ from models.convolution import conv2d, conv_transpose2d, direct_convolutions
 # out than in, a kernel as large as the picture
 SHAPES = [
     (2, 3, 5, 12, 15, 9, 1, 0),
-    (1, 6, 3, 11, 10, 9, 1, 4),
+    (1, 6, 5, 11, 10, 9, 1, 4),
     (3, 4, 6, 10, 13, 3, 2, 0),
     (2, 4, 6, 9, 8, 3, 2, 1),
-    (2, 5, 2, 7, 7, 7, 1, 3),
+    (2, 6, 5, 7, 7, 7, 1, 3),
     (1, 2, 2, 4, 4, 1, 1, 0),
 ]
 # B, C, K, H, W, side, padding, output padding
+ROWS = [(2, 5, 3, 11, 14, 9, 0), (1, 4, 1, 9, 8, 3, 1), (2, 3, 4, 5, 5, 5, 2)]  # one padding
 FRACTIONAL = [(2, 4, 3, 6, 5, 4, 3, 0), (1, 3, 4, 5, 7, 4, 1, 0), (2, 2, 3, 4, 6, 3, 1, 1)]
 
 
@@ -59,6 +60,28 @@ def test_gradients_by_columns_of_any_shape(
     ours = conv2d(x, weight, bias, stride, padding)
     assert taken(ours) == "ColumnConvolutionBackward"
     same_gradients(ours, F.conv2d(x, weight, bias, stride, padding), [x, weight, bias])
+
+
+@pytest.mark.parametrize("shape", ROWS)
+def test_few_outputs_row_by_row(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    batch, channels_in, channels_out, height, width, side, padding = shape
+    x = in_channels_last(batch, channels_in, height, width).requires_grad_()
+    weight = torch.randn(channels_out, channels_in, side, side).requires_grad_()
+    bias = torch.randn(channels_out).requires_grad_()
+    ours = conv2d(x, weight, bias, 1, padding)
+    assert taken(ours) == "AddBackward0"
+    same_gradients(ours, F.conv2d(x, weight, bias, 1, padding), [x, weight, bias])
+
+
+def test_few_outputs_in_bf16_are_added_in_float32() -> None:
+    torch.manual_seed(0)
+    x, weight = in_channels_last(1, 32, 24, 24).bfloat16(), torch.randn(3, 32, 9, 9).bfloat16()
+    exact = F.conv2d(x.double(), weight.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, own = conv2d(x, weight), F.conv2d(x, weight)
+    assert ours.dtype == torch.float32
+    assert float((ours - exact).square().mean()) < 0.5 * float((own - exact).square().mean())
 
 
 @pytest.mark.parametrize("shape", FRACTIONAL)
