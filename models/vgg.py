@@ -26,6 +26,7 @@ WEIGHTS = ("bundled", "torchvision", "torchvision:IMAGENET1K_V1")
 """Beside these, `weights` may be the path of a .safetensors or .pth file."""
 NORMALIZATIONS = ("auto", "original", "imagenet")
 BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Integers of a floating-point number's size: masking those converts nothing."""
 BUNDLED_FILE = Path(__file__).parents[1] / "assets/weights/vgg16_to_conv5_1_fp16.safetensors"
 
 # Input = (RGB in [0, 1] − mean) / std.
@@ -175,9 +176,10 @@ class MaskedReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (passed,) = ctx.saved_tensors
-        bits = BITS[gradients[0].itemsize]
-        kept = gradients[0].view(bits) * passed.view(torch.int8)  # times 1 or 0, but no rounding
-        return kept.view(gradients[0].dtype)
+        gradient = gradients[0]
+        bits = gradient.view(BITS[gradient.itemsize]) * passed.view(torch.int8)
+        kept: Tensor = bits.view(gradient.dtype)
+        return kept
 
 
 def _conv_indices(network: str) -> list[int]:
