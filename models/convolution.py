@@ -1,8 +1,8 @@
 """The convolutions of both networks: PyTorch's own, or a faster one where there is one.
 
-On the CPU, in float32 and channels_last, 3 × 3 convolutions of many channels take a quarter of the
-multiplications (models/winograd.py), and the gradient of every other weight is one product of
-matrices (models/columns.py). A kernel of few outputs is taken row by row, in any precision.
+On the CPU and in channels_last, 3 × 3 convolutions of many channels take a quarter of the
+multiplications (models/winograd.py), a kernel of few outputs is taken row by row, and in float32
+the gradient of every other weight is one product of matrices (models/columns.py).
 docs/architecture.md has what decided it.
 
 Axes: B images, C channels in, K channels out, H rows, W columns.
@@ -39,22 +39,19 @@ def conv2d(
     F.conv2d to some 1e-6 of the values' spread, with gradients. `kernel` keeps the transformed
     weight of a 3 × 3 convolution that does not change.
     """
-    if (
-        _allowed.get()
-        and on_cpu_in_channels_last(x)
-        and stride == 1
-        and len(weight) <= FEW_OUTPUTS
-        and weight.shape[2] > 1
-    ):
+    if not _in_reach(x):
+        return F.conv2d(x, weight, bias, stride, padding)
+    if stride == 1 and len(weight) <= FEW_OUTPUTS and weight.shape[2] > 1:
         return _by_rows(x, weight, bias, padding)
-    if has_faster(x):
-        if stride == 1 and winograd.worthwhile(x.shape, weight.shape):
-            kernel = kernel or Kernel(weight)
-            convolved: Tensor = winograd.WinogradConvolution.apply(x, weight, bias, padding, kernel)
-            return convolved
-        if weight.requires_grad:
-            convolved = columns.ColumnConvolution.apply(x, weight, bias, stride, padding)
-            return convolved
+    precision = _precision(x)
+    if stride == 1 and winograd.worthwhile(x.shape, weight.shape, precision):
+        kernel = kernel or Kernel(weight)
+        arguments = x.to(precision), weight, bias, padding, kernel
+        convolved: Tensor = winograd.WinogradConvolution.apply(*arguments)
+        return convolved
+    if precision == torch.float32 and weight.requires_grad:
+        convolved = columns.ColumnConvolution.apply(x, weight, bias, stride, padding)
+        return convolved
     return F.conv2d(x, weight, bias, stride, padding)
 
 
@@ -81,7 +78,7 @@ def conv_transpose2d(
 
     F.conv_transpose2d, with its gradients.
     """
-    if has_faster(x) and weight.requires_grad:
+    if _in_reach(x) and _precision(x) == torch.float32 and weight.requires_grad:
         convolved: Tensor = columns.FractionalColumnConvolution.apply(
             x, weight, stride, padding, output_padding
         )
@@ -89,14 +86,15 @@ def conv_transpose2d(
     return F.conv_transpose2d(x, weight, None, stride, padding, output_padding)
 
 
-def has_faster(x: Tensor) -> bool:
-    """Return whether our own way may be taken: on the CPU, float32, channels_last, not compiled."""
-    return (
-        _allowed.get()
-        and on_cpu_in_channels_last(x)
-        and x.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
-    )
+def _in_reach(x: Tensor) -> bool:
+    """Return whether our own ways may be taken."""
+    return _allowed.get() and on_cpu_in_channels_last(x)
+
+
+def _precision(x: Tensor) -> torch.dtype:
+    """Return what a convolution on the CPU computes with; float64 is left as it is."""
+    cast = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64
+    return torch.get_autocast_dtype("cpu") if cast else x.dtype
 
 
 def on_cpu_in_channels_last(x: Tensor) -> bool:

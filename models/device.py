@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
+from functools import cache
 
 import torch
 
@@ -41,10 +42,15 @@ def has_fast_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        # torch 2.10 and later tell
-        capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-        return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
+        return cpu_has("amx_bf16") or cpu_has("avx512_bf16")
     return False
+
+
+@cache
+def cpu_has(capability: str) -> bool:
+    """Return whether the CPU has these instructions, as far as torch (from 2.10) can tell."""
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get(capability))
 
 
 def keep_freed_memory(pixels: int) -> None:

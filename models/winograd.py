@@ -6,45 +6,55 @@ several, so many that what lies between its steps stays small.
 
 Source: Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", F(4 × 4, 3 × 3).
 Differs: the transforms are sums of whole strips, one axis after the other, and the products one
-batched matrix multiplication a strip: all of it PyTorch's own operations.
+batched matrix multiplication a strip: all of it PyTorch's own operations; other points.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-MIN_CHANNELS = 64
-MIN_PRODUCT = 64 * 128  # of the channels in and out: below, the transforms eat what is saved
-MIN_TILES = 32  # in a batch: below, reading the kernels takes longer than multiplying
-STRIP_VALUES = 4_000_000  # of the transformed input: 16 MB
+from models.device import cpu_has
 
+MIN_PRODUCT = {torch.float32: 64 * 128, torch.bfloat16: 256 * 256}
+"""Of the channels in and out: below, the sums take longer than what is saved."""
+MIN_CHANNELS = 64
+MIN_TILES = 32  # in a batch: below, reading the kernels takes longer than multiplying
+STRIP_VALUES = 4_000_000  # of the transformed input: 16 MB of float32
+
+NEAR, FAR = 0.5**0.5, 2**0.5
+"""Where polynomials are evaluated, beside 0 and infinity: ±1/√2 and ±√2, which round less than the
+paper's ±1 and ±2."""
 KERNEL_TRANSFORM = (
-    (1 / 4, 0, 0),
-    (-1 / 6, -1 / 6, -1 / 6),
-    (-1 / 6, 1 / 6, -1 / 6),
-    (1 / 24, 1 / 12, 1 / 6),
-    (1 / 24, -1 / 12, 1 / 6),
+    (1, 0, 0),
+    (-2 / 3, -2 / 3 * NEAR, -1 / 3),
+    (-2 / 3, 2 / 3 * NEAR, -1 / 3),
+    (1 / 6, FAR / 6, 1 / 3),
+    (1 / 6, -FAR / 6, 1 / 3),
     (0, 0, 1),
 )
 """G of the paper; Bᵀ and Aᵀ are written out as sums below."""
 
 
-def worthwhile(x_shape: Sequence[int], weight_shape: Sequence[int]) -> bool:
+def worthwhile(x_shape: Sequence[int], weight_shape: Sequence[int], dtype: torch.dtype) -> bool:
     """Return whether F(4 × 4, 3 × 3) is faster (docs/architecture.md has the measurement)."""
     channels_out, channels_in, *sides = weight_shape
     tiles = x_shape[0] * (x_shape[-2] // 4) * (x_shape[-1] // 4)
+    min_product = MIN_PRODUCT.get(dtype)
     return (
         sides == [3, 3]
+        and min_product is not None
         and min(channels_in, channels_out) >= MIN_CHANNELS
-        and channels_in * channels_out >= MIN_PRODUCT
+        and channels_in * channels_out >= min_product
         and tiles >= MIN_TILES
+        and not (
+            dtype == torch.bfloat16 and cpu_has("amx_bf16")
+        )  # it multiplies faster than it adds
     )
 
 
@@ -53,16 +63,22 @@ class Kernel:
 
     def __init__(self, weight: Tensor) -> None:
         self._weight = weight.detach()
+        self._made: dict[tuple[str, torch.dtype], Tensor] = {}
 
-    @cached_property
-    def forward(self) -> Tensor:
+    def forward(self, dtype: torch.dtype) -> Tensor:
         """For the convolution, 36 × C × K."""
-        return _transformed(self._weight)
+        return self._taken("forward", self._weight, dtype)
 
-    @cached_property
-    def backward(self) -> Tensor:
+    def backward(self, dtype: torch.dtype) -> Tensor:
         """For the gradient of its input, which is the convolution with the turned weight."""
-        return _transformed(self._weight.flip(2, 3).transpose(0, 1))
+        return self._taken("backward", self._weight.flip(2, 3).transpose(0, 1), dtype)
+
+    def _taken(self, direction: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        key = direction, dtype
+        if key not in self._made:
+            with torch.autocast("cpu", enabled=False):
+                self._made[key] = _transformed(weight).to(dtype)
+        return self._made[key]
 
 
 class WinogradConvolution(torch.autograd.Function):
@@ -74,15 +90,19 @@ class WinogradConvolution(torch.autograd.Function):
     ) -> Tensor:
         ctx.padding, ctx.kernel = padding, kernel
         ctx.save_for_backward(x if weight.requires_grad else None)
-        return _convolve(x, kernel.forward, bias, padding)
+        return _convolve(x, kernel.forward(x.dtype), bias, padding)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (x,) = ctx.saved_tensors
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
-        of_x = _convolve(gradient, ctx.kernel.backward, None, 2 - ctx.padding) if wants_x else None
-        of_weight = _weight_gradient(x, gradient, ctx.padding) if wants_weight else None
+        of_x = of_weight = None
+        if wants_x:
+            turned = ctx.kernel.backward(gradient.dtype)
+            of_x = _convolve(gradient, turned, None, 2 - ctx.padding)
+        if wants_weight:
+            of_weight = _weight_gradient(x, gradient, ctx.padding)
         return of_x, of_weight, gradient.sum((0, 2, 3)) if wants_bias else None, None, None
 
 
@@ -137,14 +157,14 @@ def _convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, padding: int) -> T
     first, second = _scratch(by_tile[:, 0], 4), _scratch(half[0], 4)
     for image, row in strips:
         torch.bmm(taker.transformed(image, row), kernel, out=products)
-        if bias is not None:
-            by_tile[1, 1] += bias  # what one value there adds to each of the tile's pixels
         _output_sums(by_tile.unbind(1), half.unbind(1), first)
         pixels = out[image : image + strips.images, :, 4 * row : 4 * (row + strips.rows)]
         tiled = pixels.permute(0, 2, 3, 1).view(
             strips.images, strips.rows, 4, strips.columns, 4, channels
         )
         _output_sums(half.unbind(0), tiled.permute(4, 2, 0, 1, 3, 5).unbind(0), second)
+        if bias is not None:
+            tiled += bias
     if shape == (batch, channels, height, width):
         return out
     return out[:batch, :, :height, :width].clone(memory_format=torch.channels_last)
@@ -157,10 +177,15 @@ def _weight_gradient(x: Tensor, gradient: Tensor, padding: int) -> Tensor:
     strips = Strips.over(batch, height, width, max(channels_in, channels_out))
     taker = _Input(x.permute(0, 2, 3, 1), strips, padding)
     giver = _Gradient(gradient.permute(0, 2, 3, 1), strips)
-    total = x.new_zeros(36, channels_in, channels_out)
+    exact = torch.promote_types(x.dtype, torch.float32)
+    total = x.new_zeros(36, channels_in, channels_out, dtype=exact)
     for image, row in strips:
-        total.baddbmm_(taker.transformed(image, row).transpose(1, 2), giver.transformed(image, row))
-    g = x.new_tensor(KERNEL_TRANSFORM)
+        inputs = taker.transformed(image, row).transpose(1, 2)
+        if x.dtype == exact:
+            total.baddbmm_(inputs, giver.transformed(image, row))
+        else:
+            total += torch.bmm(inputs, giver.transformed(image, row))
+    g = total.new_tensor(KERNEL_TRANSFORM)
     by_tap = total.view(6, 6, channels_in, channels_out)  # columns × rows × C × K
     return torch.einsum("ai,back,bj->kcij", g, by_tap, g)
 
@@ -247,18 +272,18 @@ def _scratch(like: Tensor, count: int) -> list[Tensor]:
 def _input_sums(d: Sequence[Tensor], v: Sequence[Tensor] | Tensor, scratch: list[Tensor]) -> None:
     """v = Bᵀ d: six values of six."""
     a, b = scratch
-    torch.sub(d[4], d[2], alpha=4, out=a)
-    torch.sub(d[3], d[1], alpha=4, out=b)
-    torch.add(a, b, out=v[1])
-    torch.sub(a, b, out=v[2])
-    torch.sub(d[4], d[2], out=a)
-    torch.sub(d[3], d[1], out=b)
-    torch.add(a, b, alpha=2, out=v[3])
-    torch.sub(a, b, alpha=2, out=v[4])
-    torch.sub(d[4], d[2], alpha=5, out=a)
-    torch.add(a, d[0], alpha=4, out=v[0])
-    torch.sub(d[5], d[3], alpha=5, out=a)
-    torch.add(a, d[1], alpha=4, out=v[5])
+    torch.sub(d[4], d[2], alpha=2, out=a)
+    torch.sub(d[3], d[1], alpha=2, out=b)
+    torch.add(a, b, alpha=NEAR, out=v[1])
+    torch.sub(a, b, alpha=NEAR, out=v[2])
+    torch.sub(d[4], d[2], alpha=0.5, out=a)
+    torch.sub(d[3], d[1], alpha=0.5, out=b)
+    torch.add(a, b, alpha=FAR, out=v[3])
+    torch.sub(a, b, alpha=FAR, out=v[4])
+    torch.sub(d[4], d[2], alpha=2.5, out=a)
+    torch.add(a, d[0], out=v[0])
+    torch.sub(d[5], d[3], alpha=2.5, out=a)
+    torch.add(a, d[1], out=v[5])
 
 
 def _output_sums(m: Sequence[Tensor], y: Sequence[Tensor], scratch: list[Tensor]) -> None:
@@ -268,24 +293,26 @@ def _output_sums(m: Sequence[Tensor], y: Sequence[Tensor], scratch: list[Tensor]
     torch.sub(m[1], m[2], out=b)
     torch.add(m[3], m[4], out=c)
     torch.sub(m[3], m[4], out=d)
-    torch.add(b, d, alpha=2, out=y[1])
-    torch.add(a, c, alpha=4, out=y[2])
+    torch.mul(d, FAR, out=d)
+    torch.add(d, b, alpha=NEAR, out=y[1])
+    torch.add(m[5], b, alpha=NEAR / 2, out=b)
+    torch.add(b, d, alpha=2, out=y[3])
+    torch.add(a, c, alpha=4, out=b)
+    torch.mul(b, 0.5, out=y[2])
     a.add_(c)
     torch.add(a, m[0], out=y[0])
-    b.add_(d, alpha=8)
-    torch.add(b, m[5], out=y[3])
 
 
 def _gradient_sums(y: Sequence[Tensor], m: Tensor, scratch: list[Tensor]) -> None:
     """m = A y: six values of four."""
     a, b = scratch
-    torch.add(y[0], y[2], out=a)
-    torch.add(y[1], y[3], out=b)
-    torch.add(a, b, out=m[1])
-    torch.sub(a, b, out=m[2])
-    torch.add(y[0], y[2], alpha=4, out=a)
-    torch.add(y[1], y[3], alpha=4, out=b)
-    torch.add(a, b, alpha=2, out=m[3])
-    torch.sub(a, b, alpha=2, out=m[4])
+    torch.add(y[0], y[2], alpha=0.5, out=a)
+    torch.add(y[1], y[3], alpha=0.5, out=b)
+    torch.add(a, b, alpha=NEAR, out=m[1])
+    torch.sub(a, b, alpha=NEAR, out=m[2])
+    torch.add(y[0], y[2], alpha=2, out=a)
+    torch.add(y[1], y[3], alpha=2, out=b)
+    torch.add(a, b, alpha=FAR, out=m[3])
+    torch.sub(a, b, alpha=FAR, out=m[4])
     m[0].copy_(y[0])
     m[5].copy_(y[3])

@@ -62,16 +62,53 @@ def test_float32_loses_no_more_than_rounding() -> None:
     assert float((found - exact).square().mean().sqrt() / exact.std()) < 3e-6
 
 
-def test_the_frozen_kernel_is_transformed_once_and_only_as_needed() -> None:
+def test_bf16_takes_it_where_channels_are_many_and_loses_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(winograd, "cpu_has", lambda name: False)
+    torch.manual_seed(0)
+    x = in_channels_last(1, 256, 48, 48).relu().requires_grad_()
+    weight, bias = (torch.randn(256, 256, 3, 3) / 48).requires_grad_(), torch.randn(256)
+    exact = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
+    outer = torch.randn(exact.shape)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = conv2d(x, weight, bias, 1, 1)
+        few = conv2d(x[:, :128], weight[:, :128], bias, 1, 1)
+    assert type(found.grad_fn).__name__ == "WinogradConvolutionBackward"
+    assert type(few.grad_fn).__name__ == "ConvolutionBackward0"
+    assert found.dtype == torch.bfloat16
+    gradients = torch.autograd.grad(found, (x, weight), outer.bfloat16())
+    expected = torch.autograd.grad(exact, (x, weight), outer.double())
+    for ours, theirs in ((found, exact), *zip(gradients, expected, strict=True)):
+        error = (ours - theirs).detach().square().mean().sqrt() / theirs.detach().std()
+        assert float(error) < 0.025
+
+
+def test_matrix_units_are_faster_than_any_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "cpu_has", lambda name: name == "amx_bf16")
+    shapes = (1, 256, 48, 48), (256, 256, 3, 3)
+    assert not winograd.worthwhile(*shapes, torch.bfloat16)
+    assert winograd.worthwhile(*shapes, torch.float32)
+
+
+def test_the_frozen_kernel_is_transformed_once_and_only_as_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transformed, made = winograd._transformed, []
+
+    def counted(weight: Tensor) -> Tensor:
+        made.append(weight)
+        return transformed(weight)
+
+    monkeypatch.setattr(winograd, "_transformed", counted)
     x, weight = in_channels_last(1, 128, 32, 32), torch.randn(128, 128, 3, 3)
     kernel = Kernel(weight)
-    conv2d(x, weight, None, 1, 1, kernel)
-    assert "forward" in vars(kernel)
-    assert "backward" not in vars(kernel)
-    first = kernel.forward
-    conv2d(x.requires_grad_(), weight, None, 1, 1, kernel).sum().backward()
-    assert kernel.forward is first
-    assert "backward" in vars(kernel)
+    for _ in range(2):
+        conv2d(x, weight, None, 1, 1, kernel)
+    assert len(made) == 1
+    for _ in range(2):
+        conv2d(x.requires_grad_(), weight, None, 1, 1, kernel).sum().backward()
+    assert len(made) == 2
 
 
 def test_nothing_is_computed_for_a_gradient_that_nobody_wants(
