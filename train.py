@@ -36,6 +36,7 @@ from training.muon import Muon
 from training.processes import Processes
 from training.run_log import RunLog
 from training.stop_signals import StopSignals
+from training.teacher import Teacher
 
 FREE_TO_CHANGE = (
     "train.max_steps",
@@ -134,6 +135,10 @@ def train(
     if compiles:
         score = compiled(score)
 
+    # a teacher's paintings first, where there is one
+    teacher = Teacher(config.train.teacher, device) if config.train.teacher else None
+    teacher_steps = round(config.train.teacher_share * max_steps)
+
     def draw_batches() -> Iterator[Batch]:
         size_px, num_workers = config.data.size_px, config.data.num_workers
         small_steps = round(config.train.small_share * max_steps)
@@ -184,7 +189,10 @@ def train(
             # paint the photos, score the paintings, and see what each weight did to the score
             images = batch.images(device)  # B × 3 × H × W
             with autocast:
-                terms = score(images)
+                if teacher and run.step < teacher_steps:
+                    terms = teacher.score(painter, images)
+                else:
+                    terms = score(images)
             network.zero_grad()
             torch.autograd.backward(terms.total_loss)
 

@@ -153,6 +153,10 @@ class TrainConfig:
     """Of the network's start and of the photos' order, crops and flips."""
     start: str = ""
     """A trained style, by name or file, whose weights are the network's start."""
+    teacher: str = ""
+    """A trained style, by name or file, whose paintings the network learns before the objective."""
+    teacher_share: float = 0.5
+    """Share of the steps, the first, that learn from the teacher, where there is one."""
     save_every_steps: int = 1000
     """Steps between checkpoints; one is always written at the end."""
 
@@ -250,6 +254,7 @@ MINIMA: dict[str, float] = {
     "train.learning_rate": 0,
     "train.output_rate": 0,
     "train.small_share": 0,
+    "train.teacher_share": 0,
     "train.warmup_steps": 0,
     "train.seed": 0,
     "train.save_every_steps": 1,
@@ -446,8 +451,9 @@ def _check(config: Config, required: Iterable[str]) -> list[str]:
         )
     if config.optimize.noise_ratio > 1:
         problems.append(f"optimize.noise_ratio: {config.optimize.noise_ratio}; expected 0 to 1")
-    if config.train.small_share > 1:
-        problems.append(f"train.small_share: {config.train.small_share}; expected 0 to 1")
+    for key in ("train.small_share", "train.teacher_share"):
+        if (value := _get(config, key)) > 1:
+            problems.append(f"{key}: {value}; expected 0 to 1")
     if config.train.small_share > 0 and config.data.size_px < 2 * MIN_SIZE_PX:
         problems.append(
             f"data.size_px: {config.data.size_px}; expected at least {2 * MIN_SIZE_PX} with "

@@ -301,6 +301,17 @@ def test_bf16_follows_float32(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_teacher_comes_first_and_the_objective_after(run: Run, tmp_path: Path) -> None:
+    taught = "train.teacher=udnie", "train.max_steps=4", "log.log_every_steps=1"
+    assert run("train.py", CONFIG, *TINY, *taught, "--out", tmp_path / "run").returncode == 0
+    losses = lines(tmp_path / "run/metrics.jsonl")
+    assert [line["style_loss"] > 0 for line in losses] == [False, False, True, True]
+    assert all(0 < line["total_loss"] < 1 for line in losses[:2])  # of pixels in 0...1
+    refused = run("train.py", CONFIG, *TINY, "train.teacher=nobody", "--out", tmp_path / "no")
+    assert refused.returncode == 2
+    assert "train.teacher nobody: no such style; expected one of composition_vii" in refused.stderr
+
+
 def test_a_compiled_step_learns_the_same(run: Run, tmp_path: Path) -> None:
     steps = ("train.max_steps=4", "log.log_every_steps=1", "data.num_heldout=0")
     found = []

@@ -96,7 +96,8 @@ def test_contradictions() -> None:
     assert load_config(None, ["loss.network=vgg19", "loss.style_layers={relu4_4: 1}"])
     assert "at least 0" in problems("loss.style_layers={relu4_3: -1}")
     assert "expected 0 to 1" in problems("optimize.noise_ratio=1.5")
-    assert "train.small_share: 1.5; expected 0 to 1" in problems("train.small_share=1.5")
+    for key in ("train.small_share", "train.teacher_share"):
+        assert f"{key}: 1.5; expected 0 to 1" in problems(f"{key}=1.5")
     small = problems("train.small_share=0.5", "data.size_px=24")
     assert "data.size_px: 24; expected at least 32 with train.small_share" in small
     assert "data.root: empty; set it with data.root=" in problems(required=("data.root",))

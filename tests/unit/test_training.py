@@ -10,11 +10,14 @@ import pytest
 import torch
 
 from errors import UserError
+from models.style_file import find_style, load_style
+from models.transformer_net import TransformerNet
 from training.checkpoints import RunState, checkpoints, load_last_checkpoint, save_checkpoint
 from training.compiling import compiled
 from training.heldout import split_names
 from training.muon import Muon
 from training.run_log import RunLog
+from training.teacher import Teacher
 
 
 def test_the_last_two_checkpoints_are_kept_and_the_newest_is_read(tmp_path: Path) -> None:
@@ -110,3 +113,21 @@ def test_without_a_compiler_a_function_runs_as_it_is_with_one_line(
     said = capsys.readouterr().err
     assert said.count("--compile: not possible here (") == 1
     assert "); going on without" in said
+
+
+def test_a_teacher_asks_for_its_paintings_and_for_nothing_else() -> None:
+    teacher = Teacher("wave", torch.device("cpu"))
+    torch.manual_seed(0)
+    network, photos = TransformerNet(width=4, num_blocks=0), torch.rand(2, 3, 32, 32)
+    terms = teacher.score(network, photos)
+    painting = load_style(find_style("wave"))[0](photos)
+    with torch.no_grad():
+        apart = float((network(photos) - painting).square().mean())
+    assert terms.floats()["total_loss"] == pytest.approx(apart, rel=1e-4)
+    assert terms.floats()["style_loss"] == 0
+    torch.autograd.backward(terms.total_loss)
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    same = teacher.score(load_style(find_style("wave"))[0], photos)
+    assert float(same.total_loss) == 0
+    with pytest.raises(UserError, match=r"^train\.teacher waves: no such style; expected one of"):
+        Teacher("waves", torch.device("cpu"))
