@@ -22,8 +22,8 @@ from models.style_file import StyleInfo, read_style
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 EPSILON = 1e-5  # torch's
-WIDE_PX = 8
-"""So many pixels of a row does the last layer paint at once: as channels, which come in eights."""
+WIDE_PX = 5
+"""So many pixels of a row does the last layer paint at once, as channels: 15 of a register's 16."""
 KEPT_SIZES = 4
 """So many photo sizes stay compiled."""
 
@@ -164,8 +164,7 @@ class _Graph:
         """Return the painting, 1 × H × W' × 3 in uint8, W' a multiple of `WIDE_PX`.
 
         Three channels would leave most of a vector register idle. One wider kernel for each of
-        `WIDE_PX` pixels beside each other, in strides of as many, fills it: 95 ms become 47 of a
-        painting of 512 × 512 (two AVX2 cores).
+        `WIDE_PX` pixels beside each other, in strides of as many, fills it (docs/architecture.md).
         """
         kernel = self.weights[f"layers.{name}.weight"]
         period = grid_px(self.upsample, self.output)

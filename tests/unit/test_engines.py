@@ -79,7 +79,8 @@ def test_a_trained_style_is_the_same_to_60_db() -> None:
 def test_tiles_paint_what_the_whole_paints(
     tmp_path: Path, norm: str, upsample: str, padding: str
 ) -> None:
-    engine = TorchEngine(style_file(tmp_path, norm=norm, upsample=upsample, padding=padding), "cpu")
+    path = style_file(tmp_path, norm=norm, upsample=upsample, padding=padding)
+    engine = TorchEngine(path, "cpu", "fp32")
     for width, height in ((150, 101), (64, 130)):
         whole = engine.paint(photo(width, height))
         tiled = TiledPainter(engine.network, engine.device, 32).paint(photo(width, height))
@@ -141,7 +142,7 @@ def test_feature_maps_keep_regions_and_say_when_the_disk_is_full(
 
 
 def test_the_papers_network_cannot_be_tiled(tmp_path: Path) -> None:
-    engine = TorchEngine(style_file(tmp_path, padding="reflect-start"), "cpu")
+    engine = TorchEngine(style_file(tmp_path, padding="reflect-start"), "cpu", "fp32")
     with pytest.raises(UserError, match="cannot be painted in tiles"):
         TiledPainter(engine.network, engine.device)
 
@@ -160,7 +161,7 @@ def test_too_little_memory_means_tiles(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_device_that_runs_out_of_memory_falls_back_to_tiles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stylizer = Stylizer(style_file(tmp_path), "cpu", engine="torch")
+    stylizer = Stylizer(style_file(tmp_path), "cpu", engine="torch", precision="fp32")
     whole = stylizer(photo(90, 70))
 
     def paint(pixels: np.ndarray) -> np.ndarray:
