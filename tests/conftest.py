@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,6 +33,11 @@ def size_of(path: Path) -> tuple[int, int]:
     """Width and height of an image file."""
     with Image.open(path) as image:
         return image.size
+
+
+def heed_sigint() -> None:
+    """For a child (`preexec_fn`): what runs behind nohup ignores SIGINT, its children too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from benchmarks.film import flicker_and_sharpness, scene
 from data.images import read_bytes, read_photo
 from inference.smoothing import Smoother
 from inference.stylizer import Stylizer
-from tests.conftest import PHOTOS, ROOT, Run
+from tests.conftest import PHOTOS, ROOT, Run, heed_sigint
 
 
 def make_film(path: Path, frames: int = 9, size: tuple[int, int] = (96, 64)) -> Path:
@@ -162,8 +162,7 @@ def test_an_interrupted_film_leaves_no_file(style: Path, tmp_path: Path) -> None
         command,
         cwd=ROOT,
         stderr=subprocess.DEVNULL,
-        # what runs behind nohup ignores SIGINT, and so would its children
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heed_sigint,
     ) as process:
         deadline_s = time.monotonic() + 60
         while len(os.listdir(tmp_path)) < 2 and time.monotonic() < deadline_s:

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from configs.schema import load_config
 from data.photos import Crop, PhotoCrops
-from tests.conftest import PHOTOS, ROOT, STYLES, Run
+from tests.conftest import PHOTOS, ROOT, STYLES, Run, heed_sigint
 from train import train
 from training.checkpoints import checkpoints, load_last_checkpoint
 from training.processes import Processes
@@ -184,8 +184,7 @@ def start(out: Path, *arguments: str) -> subprocess.Popen[str]:
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
-        # what runs behind nohup ignores SIGINT, and so would its children
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heed_sigint,
     )
 
 

@@ -108,6 +108,18 @@ def test_one_colour_stays_one_colour() -> None:
         assert len(np.unique(painted.reshape(-1, 3), axis=0)) == 1
 
 
+def test_the_command_leaves_openvinos_converter_alone(tmp_path: Path, run: Run) -> None:
+    loaded = (
+        "import sys, runpy\n"
+        f"sys.argv = ['stylize.py', {str(PHOTOS / 'coffee.jpg')!r}, '--style', "
+        f"{str(style_file(tmp_path))!r}, '-o', {str(tmp_path / 'out.png')!r}]\n"
+        "try:\n    runpy.run_path('stylize.py', run_name='__main__')\n"
+        "finally:\n    print(sys.modules['openvino.tools.ovc'], 'openvino' in sys.modules)"
+    )
+    done = run("-c", loaded)
+    assert done.stdout.splitlines()[-1] == "None True", done.stderr
+
+
 def test_separate_tiles_would_differ() -> None:
     """What the shared statistics are for: tiles painted one by one do not look like the whole."""
     engine = TorchEngine(find_style("starry_night"), "cpu", "fp32")
