@@ -6,7 +6,7 @@ several, so many that what lies between its steps stays small.
 
 Source: Lavin and Gray 2016, "Fast algorithms for convolutional neural networks", F(4 × 4, 3 × 3).
 Differs: the transforms are sums of whole strips, one axis after the other, and the products one
-batched matrix multiplication a strip: all of it PyTorch's own operations; other points.
+batched matrix multiplication a strip: all of it PyTorch's own operations; in bf16, other points.
 """
 
 from __future__ import annotations
@@ -27,18 +27,9 @@ MIN_CHANNELS = 64
 MIN_TILES = 32  # in a batch: below, reading the kernels takes longer than multiplying
 STRIP_VALUES = 4_000_000  # of the transformed input: 16 MB of float32
 
-NEAR, FAR = 0.5**0.5, 2**0.5
-"""Where polynomials are evaluated, beside 0 and infinity: ±1/√2 and ±√2, which round less than the
-paper's ±1 and ±2."""
-KERNEL_TRANSFORM = (
-    (1, 0, 0),
-    (-2 / 3, -2 / 3 * NEAR, -1 / 3),
-    (-2 / 3, 2 / 3 * NEAR, -1 / 3),
-    (1 / 6, FAR / 6, 1 / 3),
-    (1 / 6, -FAR / 6, 1 / 3),
-    (0, 0, 1),
-)
-"""G of the paper; Bᵀ and Aᵀ are written out as sums below."""
+NEAR = {torch.float64: 1.0, torch.float32: 1.0, torch.bfloat16: 0.5**0.5}
+"""Polynomials are evaluated at 0, ±NEAR, ±2 NEAR and infinity. At the paper's 1 and 2 one colour
+stays one colour to the last bit: every sum of it but one is 0. 1/√2 and √2 round half as much."""
 
 
 def worthwhile(x_shape: Sequence[int], weight_shape: Sequence[int], dtype: torch.dtype) -> bool:
@@ -77,7 +68,7 @@ class Kernel:
         key = direction, dtype
         if key not in self._made:
             with torch.autocast("cpu", enabled=False):
-                self._made[key] = _transformed(weight).to(dtype)
+                self._made[key] = _transformed(weight, NEAR[dtype]).to(dtype)
         return self._made[key]
 
 
@@ -155,14 +146,15 @@ def _convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, padding: int) -> T
     by_tile = products.view(6, 6, strips.images, strips.rows, strips.columns, channels)
     half = by_tile.new_empty(6, 4, *by_tile.shape[2:])  # columns × rows × tiles × K
     first, second = _scratch(by_tile[:, 0], 4), _scratch(half[0], 4)
+    near = NEAR[x.dtype]
     for image, row in strips:
         torch.bmm(taker.transformed(image, row), kernel, out=products)
-        _output_sums(by_tile.unbind(1), half.unbind(1), first)
+        _output_sums(by_tile.unbind(1), half.unbind(1), first, near)
         pixels = out[image : image + strips.images, :, 4 * row : 4 * (row + strips.rows)]
         tiled = pixels.permute(0, 2, 3, 1).view(
             strips.images, strips.rows, 4, strips.columns, 4, channels
         )
-        _output_sums(half.unbind(0), tiled.permute(4, 2, 0, 1, 3, 5).unbind(0), second)
+        _output_sums(half.unbind(0), tiled.permute(4, 2, 0, 1, 3, 5).unbind(0), second, near)
         if bias is not None:
             tiled += bias
     if shape == (batch, channels, height, width):
@@ -185,7 +177,7 @@ def _weight_gradient(x: Tensor, gradient: Tensor, padding: int) -> Tensor:
             total.baddbmm_(inputs, giver.transformed(image, row))
         else:
             total += torch.bmm(inputs, giver.transformed(image, row))
-    g = total.new_tensor(KERNEL_TRANSFORM)
+    g = total.new_tensor(_kernel_transform(NEAR[x.dtype]))
     by_tap = total.view(6, 6, channels_in, channels_out)  # columns × rows × C × K
     return torch.einsum("ai,back,bj->kcij", g, by_tap, g)
 
@@ -231,11 +223,11 @@ class _Input(_Strip):
     def transformed(self, image: int, row: int) -> Tensor:
         """Return the strip's Bᵀ d B, 36 (columns × rows) × tiles × C."""
         self.fill(image, row)
-        rows, columns = self._strips.rows, self._strips.columns
+        rows, columns, near = self._strips.rows, self._strips.columns, NEAR[self.pixels.dtype]
         taps = [self.pixels[:, j : j + 4 * rows - 3 : 4] for j in range(6)]
-        _input_sums(taps, self._half, self._scratch[0])
+        _input_sums(taps, self._half, self._scratch[0], near)
         taps = [self._half[..., j % 4, j // 4 : j // 4 + columns, :] for j in range(6)]
-        _input_sums(taps, self._whole, self._scratch[1])
+        _input_sums(taps, self._whole, self._scratch[1], near)
         return self._whole.view(36, self._strips.num_tiles, -1)
 
 
@@ -252,16 +244,17 @@ class _Gradient(_Strip):
     def transformed(self, image: int, row: int) -> Tensor:
         """Return the strip's A d Aᵀ, 36 (columns × rows) × tiles × K."""
         self.fill(image, row)
+        near = NEAR[self.pixels.dtype]
         images, rows, *others = self.pixels.shape
         pixels = self.pixels.view(images, rows // 4, 4, *others)
-        _gradient_sums(pixels.unbind(2), self._half, self._scratch[0])
-        _gradient_sums(self._half.unbind(3), self._whole, self._scratch[1])
+        _gradient_sums(pixels.unbind(2), self._half, self._scratch[0], near)
+        _gradient_sums(self._half.unbind(3), self._whole, self._scratch[1], near)
         return self._whole.view(36, self._strips.num_tiles, -1)
 
 
-def _transformed(weight: Tensor) -> Tensor:
+def _transformed(weight: Tensor, near: float) -> Tensor:
     """Return G w Gᵀ of K × C × 3 × 3 as 36 (columns × rows) × C × K."""
-    g = weight.new_tensor(KERNEL_TRANSFORM)
+    g = weight.new_tensor(_kernel_transform(near))
     return torch.einsum("ai,kcij,bj->back", g, weight, g).flatten(0, 1).contiguous()
 
 
@@ -269,50 +262,66 @@ def _scratch(like: Tensor, count: int) -> list[Tensor]:
     return [torch.empty_like(like, memory_format=torch.contiguous_format) for _ in range(count)]
 
 
-def _input_sums(d: Sequence[Tensor], v: Sequence[Tensor] | Tensor, scratch: list[Tensor]) -> None:
+def _input_sums(
+    d: Sequence[Tensor], v: Sequence[Tensor] | Tensor, scratch: list[Tensor], near: float
+) -> None:
     """v = Bᵀ d: six values of six."""
-    a, b = scratch
-    torch.sub(d[4], d[2], alpha=2, out=a)
-    torch.sub(d[3], d[1], alpha=2, out=b)
-    torch.add(a, b, alpha=NEAR, out=v[1])
-    torch.sub(a, b, alpha=NEAR, out=v[2])
-    torch.sub(d[4], d[2], alpha=0.5, out=a)
-    torch.sub(d[3], d[1], alpha=0.5, out=b)
-    torch.add(a, b, alpha=FAR, out=v[3])
-    torch.sub(a, b, alpha=FAR, out=v[4])
-    torch.sub(d[4], d[2], alpha=2.5, out=a)
-    torch.add(a, d[0], out=v[0])
-    torch.sub(d[5], d[3], alpha=2.5, out=a)
-    torch.add(a, d[1], out=v[5])
+    (a, b), square = scratch, near * near
+    torch.sub(d[4], d[2], alpha=4 * square, out=a)
+    torch.sub(d[3], d[1], alpha=4 * square, out=b)
+    torch.add(a, b, alpha=near, out=v[1])
+    torch.sub(a, b, alpha=near, out=v[2])
+    torch.sub(d[4], d[2], alpha=square, out=a)
+    torch.sub(d[3], d[1], alpha=square, out=b)
+    torch.add(a, b, alpha=2 * near, out=v[3])
+    torch.sub(a, b, alpha=2 * near, out=v[4])
+    torch.sub(d[4], d[2], alpha=5 * square, out=a)
+    torch.add(a, d[0], alpha=4 * square**2, out=v[0])
+    torch.sub(d[5], d[3], alpha=5 * square, out=a)
+    torch.add(a, d[1], alpha=4 * square**2, out=v[5])
 
 
-def _output_sums(m: Sequence[Tensor], y: Sequence[Tensor], scratch: list[Tensor]) -> None:
+def _output_sums(
+    m: Sequence[Tensor], y: Sequence[Tensor], scratch: list[Tensor], near: float
+) -> None:
     """y = Aᵀ m: four values of six."""
     a, b, c, d = scratch
     torch.add(m[1], m[2], out=a)
     torch.sub(m[1], m[2], out=b)
     torch.add(m[3], m[4], out=c)
     torch.sub(m[3], m[4], out=d)
-    torch.mul(d, FAR, out=d)
-    torch.add(d, b, alpha=NEAR, out=y[1])
-    torch.add(m[5], b, alpha=NEAR / 2, out=b)
-    torch.add(b, d, alpha=2, out=y[3])
-    torch.add(a, c, alpha=4, out=b)
-    torch.mul(b, 0.5, out=y[2])
+    if near != 1:
+        for odd in (b, d):
+            odd.mul_(near)
+    torch.add(b, d, alpha=2, out=y[1])
+    torch.add(a, c, alpha=4, out=y[2])
+    if near != 1:
+        y[2].mul_(near**2)
     a.add_(c)
     torch.add(a, m[0], out=y[0])
+    b.add_(d, alpha=8)
+    torch.add(m[5], b, alpha=near**2, out=y[3])
 
 
-def _gradient_sums(y: Sequence[Tensor], m: Tensor, scratch: list[Tensor]) -> None:
+def _gradient_sums(y: Sequence[Tensor], m: Tensor, scratch: list[Tensor], near: float) -> None:
     """m = A y: six values of four."""
-    a, b = scratch
-    torch.add(y[0], y[2], alpha=0.5, out=a)
-    torch.add(y[1], y[3], alpha=0.5, out=b)
-    torch.add(a, b, alpha=NEAR, out=m[1])
-    torch.sub(a, b, alpha=NEAR, out=m[2])
-    torch.add(y[0], y[2], alpha=2, out=a)
-    torch.add(y[1], y[3], alpha=2, out=b)
-    torch.add(a, b, alpha=FAR, out=m[3])
-    torch.sub(a, b, alpha=FAR, out=m[4])
+    (a, b), square = scratch, near * near
+    torch.add(y[0], y[2], alpha=square, out=a)
+    torch.add(y[1], y[3], alpha=square, out=b)
+    torch.add(a, b, alpha=near, out=m[1])
+    torch.sub(a, b, alpha=near, out=m[2])
+    torch.add(y[0], y[2], alpha=4 * square, out=a)
+    torch.add(y[1], y[3], alpha=4 * square, out=b)
+    torch.add(a, b, alpha=2 * near, out=m[3])
+    torch.sub(a, b, alpha=2 * near, out=m[4])
     m[0].copy_(y[0])
     m[5].copy_(y[3])
+
+
+def _kernel_transform(near: float) -> list[list[float]]:
+    """Return G, 6 × 3; Bᵀ and Aᵀ are written out as the sums above."""
+    square = near * near
+    rows = [[1 / (4 * square**2), 0.0, 0.0]]
+    for point, scale in ((near, -6.0), (-near, -6.0), (2 * near, 24.0), (-2 * near, 24.0)):
+        rows.append([point**power / (scale * square**2) for power in range(3)])
+    return [*rows, [0.0, 0.0, 1.0]]

@@ -62,6 +62,14 @@ def test_float32_loses_no_more_than_rounding() -> None:
     assert float((found - exact).square().mean().sqrt() / exact.std()) < 3e-6
 
 
+def test_one_colour_stays_one_colour() -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(128, 128, 3, 3)
+    flat = torch.randn(1, 128, 1, 1).expand(1, 128, 34, 34).contiguous()
+    convolved = conv2d(flat.to(memory_format=torch.channels_last), weight)
+    assert torch.equal(convolved, convolved[..., :1, :1].expand_as(convolved))
+
+
 def test_bf16_takes_it_where_channels_are_many_and_loses_little(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -96,9 +104,9 @@ def test_the_frozen_kernel_is_transformed_once_and_only_as_needed(
 ) -> None:
     transformed, made = winograd._transformed, []
 
-    def counted(weight: Tensor) -> Tensor:
+    def counted(weight: Tensor, near: float) -> Tensor:
         made.append(weight)
-        return transformed(weight)
+        return transformed(weight, near)
 
     monkeypatch.setattr(winograd, "_transformed", counted)
     x, weight = in_channels_last(1, 128, 32, 32), torch.randn(128, 128, 3, 3)
