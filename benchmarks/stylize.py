@@ -79,7 +79,7 @@ def passes(style: str, device: torch.device, sizes: list[tuple[int, int]], repea
     ours = Stylizer(style, str(device))
     torchs = TorchEngine(find_style(style), str(device), "fp32")
     photo = read_photo(read_bytes(PHOTO), str(PHOTO)).pixels
-    rate = 1e9 * convolution_rate(str(device), repeats)
+    rate = 1e9 * convolution_rate(str(device))
     kind = f"ours, {type(ours.engine).__name__.removesuffix('Engine')} {ours.engine.precision}"
     print(f"{'size':>12} {'way':28} {'ms':>9} {'ratio':>7} {'dB':>6} {'share of limit':>15}")
     for width, height in sizes:

@@ -39,6 +39,7 @@ ASSETS = Path(__file__).parents[1] / "assets"
 STYLE_IMAGE = ASSETS / "styles/night_wind.jpg"
 PHOTOS = ASSETS / "photos"
 WARM_UP = 2
+RATE_REPEATS = 50
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def compare_losses(name: str, device_name: str, batch_size: int, size_px: int, s
     )
 
 
-def convolution_rate(device_name: str, repeats: int) -> float:
+def convolution_rate(device_name: str) -> float:
     """Return the GFLOP/s of a 3 × 3 convolution of 128 channels, forward, on 128 × 128 px.
 
     One image, on a GPU eight: on the CPU more would be new memory each time, which takes as long.
@@ -200,7 +201,7 @@ def convolution_rate(device_name: str, repeats: int) -> float:
     x = x.to(memory_format=torch.channels_last)
     seconds = []
     with torch.no_grad():
-        for _ in range(repeats + WARM_UP):
+        for _ in range(RATE_REPEATS + WARM_UP):
             synchronize(device)
             started_s = time.perf_counter()
             conv(x)
@@ -226,7 +227,7 @@ def main() -> int:
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
             return pool.submit(function, *arguments).result()
 
-    rate = apart(convolution_rate, str(device), args.repeats)
+    rate = apart(convolution_rate, str(device))
     assert isinstance(rate, float)
     precision = "bf16" if has_fast_bf16(device) else "float32"
     print(
