@@ -97,7 +97,9 @@ def _check(network: TransformerNet, format_: str, written: Path, path: Path) -> 
                 "--export onnx: openvino is not installed; expected it, to check the file. Run: "
                 "pip install openvino, or export torchscript."
             ) from error
-        compiled = openvino.Core().compile_model(openvino.Core().read_model(written), "CPU")
+        exact = {"INFERENCE_PRECISION_HINT": "f32"}  # where a CPU has bf16, that is the default
+        model = openvino.Core().read_model(written)
+        compiled = openvino.Core().compile_model(model, "CPU", exact)
 
         def paint(photo: Tensor) -> Tensor:
             return torch.from_numpy(np.array(compiled(photo.numpy())[0]))

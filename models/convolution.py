@@ -56,7 +56,7 @@ def conv2d(
 
 
 def _by_rows(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    """Return the convolution, at least float32: each of the kernel's rows by itself, then added.
+    """Return the convolution: each of the kernel's rows by itself, then their sum in float32.
 
     A few outputs leave most of a vector register idle; as many for each row fill it.
     """
@@ -65,10 +65,12 @@ def _by_rows(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Te
     convolved = F.conv2d(x, rows, None, 1, padding)
     of_rows = convolved.view(len(x), side, channels_out, *convolved.shape[2:])
     height = x.shape[2] + 2 * padding - side + 1
-    total: Tensor = of_rows[:, 0, :, :height].to(torch.promote_types(x.dtype, torch.float32))
+    total = of_rows[:, 0, :, :height].to(torch.promote_types(x.dtype, torch.float32))
     for row in range(1, side):
         total = total + of_rows[:, row, :, row : row + height]
-    return total if bias is None else total + bias[:, None, None]
+    if bias is not None:
+        total = total + bias[:, None, None]
+    return total.to(convolved.dtype)
 
 
 def conv_transpose2d(

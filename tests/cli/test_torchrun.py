@@ -29,6 +29,7 @@ ARGUMENTS = (
     "train.small_share=0",
     "data.num_workers=0",
     "train.batch_size=4",
+    "train.precision=fp32",
     "train.lr_schedule=constant",
     "train.save_every_steps=3",
     "log.log_every_steps=1",

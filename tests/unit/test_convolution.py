@@ -74,14 +74,14 @@ def test_few_outputs_row_by_row(shape: tuple[int, ...]) -> None:
     same_gradients(ours, F.conv2d(x, weight, bias, 1, padding), [x, weight, bias])
 
 
-def test_few_outputs_in_bf16_lose_no_more_than_by_pytorchs_own() -> None:
+def test_few_outputs_in_bf16_are_rounded_twice_and_not_once_a_row() -> None:
     torch.manual_seed(0)
     x, weight = in_channels_last(1, 32, 24, 24).bfloat16(), torch.randn(3, 32, 9, 9).bfloat16()
     exact = F.conv2d(x.double(), weight.double())
     with torch.autocast("cpu", torch.bfloat16):
         ours, own = conv2d(x, weight), F.conv2d(x, weight)
-    assert ours.dtype == torch.float32
-    assert float((ours - exact).square().mean()) < 1.2 * float((own - exact).square().mean())
+    assert ours.dtype == own.dtype == torch.bfloat16
+    assert float((ours - exact).square().mean()) < 2.5 * float((own - exact).square().mean())
 
 
 @pytest.mark.parametrize("shape", FRACTIONAL)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from inference.openvino_engine import OpenVinoEngine
 from inference.stylizer import Stylizer
 from inference.tiling import FeatureMap, Region, Statistics, TiledPainter
 from inference.torch_engine import TorchEngine
+from models.device import has_fast_bf16
 from models.layout import NORMS, OUTPUTS, PADDINGS, UPSAMPLES
 from models.style_file import StyleInfo, find_style, save_style
 from models.transformer_net import TransformerNet
@@ -71,6 +74,26 @@ def test_a_trained_style_is_the_same_to_60_db() -> None:
     pixels = photo(251, 190)
     expected = TorchEngine(path, "cpu", "fp32").paint(pixels)
     assert psnr(OpenVinoEngine(path, "fp32").paint(pixels), expected) > 60
+
+
+@pytest.mark.skipif(not has_fast_bf16(torch.device("cpu")), reason="a CPU without bf16")
+@pytest.mark.parametrize("engine", [OpenVinoEngine, partial(TorchEngine, device="cpu")])
+def test_a_trained_style_in_bf16_is_the_same_to_40_db(
+    engine: Callable[..., OpenVinoEngine | TorchEngine],
+) -> None:
+    path, pixels = find_style("starry_night"), photo(251, 190)
+    painter = engine(path)
+    assert painter.precision == "bf16"
+    assert psnr(painter.paint(pixels), TorchEngine(path, "cpu", "fp32").paint(pixels)) > 40
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_narrow_networks_paint_in_any_precision(tmp_path: Path, width: int) -> None:
+    engine = TorchEngine(style_file(tmp_path, width=width), "cpu", "fp32")
+    expected = engine.paint(photo(64, 48))
+    engine.network.to(torch.bfloat16)
+    engine.precision = "bf16"
+    assert psnr(engine.paint(photo(64, 48)), expected) > 25
 
 
 @pytest.mark.parametrize("upsample", UPSAMPLES)
