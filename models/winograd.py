@@ -37,15 +37,14 @@ def worthwhile(x_shape: Sequence[int], weight_shape: Sequence[int], dtype: torch
     channels_out, channels_in, *sides = weight_shape
     tiles = x_shape[0] * (x_shape[-2] // 4) * (x_shape[-1] // 4)
     min_product = MIN_PRODUCT.get(dtype)
+    if dtype == torch.bfloat16 and cpu_has("amx_bf16"):  # its products cost less than the sums
+        min_product = None
     return (
         sides == [3, 3]
         and min_product is not None
         and min(channels_in, channels_out) >= MIN_CHANNELS
         and channels_in * channels_out >= min_product
         and tiles >= MIN_TILES
-        and not (
-            dtype == torch.bfloat16 and cpu_has("amx_bf16")
-        )  # it multiplies faster than it adds
     )
 
 
