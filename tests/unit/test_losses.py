@@ -217,3 +217,17 @@ def test_several_styles_count_by_their_shares_and_masks() -> None:
     assert style_term(StyleImage(one, mask=0.5 * everywhere)) == pytest.approx(alone[0])
     assert style_term(StyleImage(one, mask=half)) != pytest.approx(alone[0])
     assert style_term() == 0
+
+
+def test_gram_matrices_of_bf16_features_are_float32_and_their_gradient_is_bf16() -> None:
+    torch.manual_seed(0)
+    features = torch.rand(2, 6, 40, 40).bfloat16().requires_grad_()
+    exact = features.detach().float().requires_grad_()
+    gram, expected = gram_matrix(features), gram_matrix(exact)
+    assert gram.dtype == torch.float32
+    torch.testing.assert_close(gram, expected, rtol=1e-6, atol=0)
+    (gradient,) = torch.autograd.grad(gram.square().sum(), features)
+    assert gradient.dtype == torch.bfloat16
+    torch.testing.assert_close(
+        gradient.float(), torch.autograd.grad(expected.square().sum(), exact)[0], rtol=0.02, atol=0
+    )
