@@ -83,7 +83,7 @@ def parse_arguments() -> argparse.Namespace:
 
     how = parser.add_argument_group("how it runs")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    how.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16")
+    how.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8")
     how.add_argument("--engine", default="auto", help="auto, openvino or torch")
     how.add_argument("--shard", default="", metavar="I/N", help="paint share I of N of the photos")
     how.add_argument("--json", action="store_true", help="print a JSON object per photo")

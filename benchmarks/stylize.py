@@ -4,13 +4,15 @@
 
 Plain: what everyone runs, PyTorch eager in float32 and NCHW, its whole command with torchvision.
 Ours: what stylize.py does. The limit is the network's arithmetic at the rate that a 3 × 3
-convolution of 128 channels reaches here, in bf16 where that is fast. Passes are timed in turn,
-after one that warms up; commands from their cold start, file to file. All are medians.
+convolution of 128 channels reaches here, in bf16 where that is fast; int8 may pass it. Passes are
+timed in turn, after one that warms up; commands from their cold start, file to file. All are
+medians.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import subprocess
 import sys
@@ -29,7 +31,7 @@ from baselines.report import machine
 from benchmarks.train_step import convolution_rate
 from data.images import Pixels, read_bytes, read_photo, resized
 from data.tensors import to_pixels, to_tensor
-from errors import run_program
+from errors import UserError, run_program
 from inference.stylizer import Stylizer
 from inference.torch_engine import TorchEngine
 from models.device import resolve_device
@@ -72,15 +74,25 @@ def psnr(a: Pixels, b: Pixels) -> float:
     return min(99.0, 10 * math.log10(255**2 / max(error, 1e-9)))
 
 
+def ways_of_ours(style: str, device: str) -> dict[str, Stylizer]:
+    """Return what `--precision auto` takes, and int8 where that is to be had."""
+    ways = [Stylizer(style, device)]
+    with contextlib.suppress(UserError):  # not on this device
+        ways.append(Stylizer(style, device, precision="int8"))
+    return {
+        f"ours, {type(way.engine).__name__.removesuffix('Engine')} {way.engine.precision}": way
+        for way in ways
+    }
+
+
 def passes(style: str, device: torch.device, sizes: list[tuple[int, int]], repeats: int) -> None:
     """Print a pass of the network, each way, at each size."""
     plain, _ = load_style(find_style(style), device)
     plain.to(memory_format=torch.contiguous_format)
-    ours = Stylizer(style, str(device))
+    ours = ways_of_ours(style, str(device))
     torchs = TorchEngine(find_style(style), str(device), "fp32")
     photo = read_photo(read_bytes(PHOTO), str(PHOTO)).pixels
     rate = 1e9 * convolution_rate(str(device))
-    kind = f"ours, {type(ours.engine).__name__.removesuffix('Engine')} {ours.engine.precision}"
     print(f"{'size':>12} {'way':28} {'ms':>9} {'ratio':>7} {'dB':>6} {'share of limit':>15}")
     for width, height in sizes:
         pixels = np.ascontiguousarray(resized(photo, (width, height)))
@@ -93,7 +105,7 @@ def passes(style: str, device: torch.device, sizes: list[tuple[int, int]], repea
         ways: dict[str, Callable[[], Pixels]] = {
             "plain: eager, float32, NCHW": run_plain,
             "PyTorch float32, NHWC": partial(torchs.paint, pixels),
-            kind: partial(ours, pixels),
+            **{name: partial(stylizer, pixels) for name, stylizer in ours.items()},
         }
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             plain(images)
@@ -102,7 +114,7 @@ def passes(style: str, device: torch.device, sizes: list[tuple[int, int]], repea
         limit_s = counter.get_total_flops() / rate
         first = seconds["plain: eager, float32, NCHW"]
         for name, value in seconds.items():
-            share = f"{limit_s / value:.0%}" if name == kind else ""
+            share = f"{limit_s / value:.0%}" if name in ours else ""
             print(
                 f"{f'{width} x {height}':>12} {name:28} {value * 1e3:9.1f} {first / value:6.2f}x "
                 f"{psnr(ways[name](), expected):6.1f} {share:>15}",

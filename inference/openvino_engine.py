@@ -6,6 +6,7 @@ Axes: C channels, H rows, W columns, K kernel.
 from __future__ import annotations
 
 import os
+import platform
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,15 @@ from errors import UserError
 from models.layout import STRIDE, balancing_matrix, grid_px, shift_cancels
 from models.style_file import StyleInfo, read_style
 
-PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 EPSILON = 1e-5  # torch's
+FIRST_BLOCK = 3
+"""The first residual block's place among the layers."""
 WIDE_PX = 5
 """So many pixels of a row does the last layer paint at once, as channels: 15 of a register's 16."""
 KEPT_SIZES = 4
 """So many photo sizes stay compiled."""
+INT8_REACH = 12
+"""So many standard deviations does int8 reach on most photos (docs/architecture.md)."""
 
 Array = npt.NDArray[np.float32]
 
@@ -37,14 +41,19 @@ class OpenVinoEngine:
         """Read a style file. Raises StyleFileError; UserError for a precision not to be had."""
         self.core = openvino.Core()
         self.info, weights = read_style(path)
-        self.graph = _Graph(self.info, weights)
+        graph = self.graph = _Graph(self.info, weights)
         has_bf16 = "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision not in ("auto", *PRECISIONS) or (precision == "bf16" and not has_bf16):
+        has_int8 = _multiplies_int8(has_bf16) and graph.shifts_and_scales_cancel
+        valid = ["fp32", *["bf16"] * has_bf16, *["int8"] * has_int8]
+        if precision not in ("auto", *valid):
             raise UserError(
-                f"--precision {precision}: not on this CPU; expected auto or fp32"
-                f"{' or bf16' if has_bf16 else ''}. Use auto."
+                f"--precision {precision}: not on this CPU with {path.name}; expected auto, "
+                f"{', '.join(valid)}. Use auto."
             )
         self.precision = ("bf16" if has_bf16 else "fp32") if precision == "auto" else precision
+        self.float_type = "bf16" if has_bf16 and self.precision != "fp32" else "f32"
+        graph.first_in_int8 = has_int8 and self.precision != "fp32"
+        graph.blocks_in_int8 = self.precision == "int8"
         self._compiled: OrderedDict[tuple[int, int], Any] = OrderedDict()
 
     def paint(self, photo: Pixels) -> Pixels:
@@ -64,7 +73,7 @@ class OpenVinoEngine:
         if size not in self._compiled:
             config = {
                 "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
+                "INFERENCE_PRECISION_HINT": self.float_type,
                 # 0 is every core; the variable is what other engines go by
                 "INFERENCE_NUM_THREADS": int(os.environ.get("OMP_NUM_THREADS") or 0),
             }
@@ -90,36 +99,70 @@ class _Graph:
         self.border = "reflect" if padding == "reflect" else "constant"
         self.unpadded_blocks = padding == "reflect-start"
         self.centred = shift_cancels(self.norm, self.upsample, padding)
+        self.shifts_and_scales_cancel = self.norm == "instance" and padding == "reflect"
+        self.first_in_int8 = self.blocks_in_int8 = False
         self.weights = weights
 
     def build(self, height: int, width: int) -> openvino.Model:
         """Return the graph from 1 × H × W × 3 to 1 × H × W' × 3, uint8 both; W' at least W."""
         image = ops.parameter([1, height, width, 3], np.uint8, name="photo")
         x = ops.transpose(ops.convert(image, "f32"), _ints(0, 3, 1, 2))
-        x = ops.subtract(ops.multiply(x, np.float32(2 / 255)), np.float32(1))
-        for layer, stride in ((0, 1), (1, 2), (2, 2)):
-            x = self._conv(x, f"{layer}.0", stride)
+        x = ops.relu(self._normalized(self._first_conv(x, "0.0"), "0.1"))
+        for layer in (1, 2):
+            x = self._conv(x, f"{layer}.0", 2)
             x = ops.relu(self._normalized(x, f"{layer}.1"))
-        for layer in range(3, 3 + self.num_blocks):
-            x = self._residual_block(x, f"{layer}.body")
-        if self.centred:  # else flat areas round to a grid; see UpsampleLayer
-            x = ops.subtract(x, ops.reduce_mean(x, _ints(2, 3), True))
-        for layer in (3 + self.num_blocks, 4 + self.num_blocks):
-            x = ops.relu(self._normalized(self._doubled(x, f"{layer}.0"), f"{layer}.1"))
-        x = self._last_layer(x, f"{5 + self.num_blocks}.conv")
+        for layer in range(FIRST_BLOCK, FIRST_BLOCK + self.num_blocks):
+            x = self._residual_block(x, layer)
+        layer = FIRST_BLOCK + self.num_blocks
+        x = ops.relu(self._normalized(self._first_doubled(x, layer), f"{layer}.1"))
+        layer += 1
+        x = ops.relu(self._normalized(self._doubled(x, f"{layer}.0"), f"{layer}.1"))
+        x = self._last_layer(x, f"{layer + 1}.conv")
         return openvino.Model([x], [image], "transformer_net")
 
-    def _residual_block(self, x: Any, name: str) -> Any:
-        padded = not self.unpadded_blocks
-        y = self._conv(x, f"{name}.0.0", padded=padded)
+    def _first_conv(self, x: Any, name: str) -> Any:
+        if self.first_in_int8:  # its bytes are exact; normalisation takes out what -1 would add
+            x = ops.fake_quantize(x, *_floats(0, 255, 0, 2), 256)
+            return _convolved(self._padded(x, 4), _in_int8(self._kernel(name)), (1, 1))
+        x = ops.subtract(ops.multiply(x, np.float32(2 / 255)), np.float32(1))
+        return self._conv(x, name)
+
+    def _residual_block(self, x: Any, layer: int) -> Any:
+        name, padded = f"{layer}.body", not self.unpadded_blocks
+        if self.blocks_in_int8 and layer > FIRST_BLOCK:  # the first one's channels reach too far
+            mean, spread = self._mean_and_spread_before(layer)
+            y = ops.subtract(x, _of_channels(mean))
+            y = self._int8_conv(y, f"{name}.0.0", INT8_REACH * spread, signed=True)
+        else:
+            y = self._conv(x, f"{name}.0.0", padded=padded)
         y = ops.relu(self._normalized(y, f"{name}.0.1"))
-        y = self._normalized(self._conv(y, f"{name}.1", padded=padded), f"{name}.2")
+        if self.blocks_in_int8:
+            spread, mean = self._scale_and_shift(f"{name}.0.1")
+            reach = INT8_REACH * np.abs(spread) + np.maximum(mean, 0)
+            y = self._int8_conv(y, f"{name}.1", reach, signed=False)
+        else:
+            y = self._conv(y, f"{name}.1", padded=padded)
+        y = self._normalized(y, f"{name}.2")
         if not padded:  # the identity loses 2 px a side, as the two convolutions do
             x = ops.slice(x, _ints(2, 2), _ints(-2, -2), _ints(1, 1), _ints(2, 3))
         return ops.add(x, y)
 
+    def _int8_conv(self, x: Any, name: str, reach: Array, signed: bool) -> Any:
+        """Return a convolution's output but for its scale, which normalisation takes out."""
+        x = self._padded(_in_bytes(x, reach, signed), 1)
+        return _convolved(x, _in_int8(self._kernel(name) * reach[:, None, None]), (1, 1))
+
+    def _mean_and_spread_before(self, layer: int) -> tuple[Array, Array]:
+        """Return the mean and standard deviation, nearly, of the sums that a block is given."""
+        scale, shift = self._scale_and_shift("2.1")
+        mean, variance = np.maximum(shift, 0), scale**2
+        for block in range(FIRST_BLOCK, layer):
+            scale, shift = self._scale_and_shift(f"{block}.body.2")
+            mean, variance = mean + shift, variance + scale**2
+        return mean, np.sqrt(variance)
+
     def _conv(self, x: Any, name: str, stride: int = 1, padded: bool = True) -> Any:
-        kernel = self.weights[f"layers.{name}.conv.weight"]
+        kernel = self._kernel(name)
         pad_px = kernel.shape[-1] // 2 if padded else 0
         return _convolved(self._padded(x, pad_px), kernel, (stride, stride))
 
@@ -130,7 +173,7 @@ class _Graph:
         return ops.pad(x, begin, end, self.border, np.float32(0))
 
     def _normalized(self, x: Any, name: str) -> Any:
-        scale, shift = (self.weights[f"layers.{name}.{key}"] for key in ("weight", "bias"))
+        scale, shift = self._scale_and_shift(name)
         if self.norm == "batch":
             mean, var = (self.weights[f"layers.{name}.running_{key}"] for key in ("mean", "var"))
             scale = scale / np.sqrt(var + np.float32(EPSILON))
@@ -139,25 +182,43 @@ class _Graph:
             x = ops.mvn(x, _ints(2, 3), True, EPSILON, "inside_sqrt")
         return ops.add(ops.multiply(x, _of_channels(scale)), _of_channels(shift))
 
+    def _kernel(self, name: str) -> Array:
+        return self.weights[f"layers.{name}.conv.weight"]
+
+    def _scale_and_shift(self, name: str) -> tuple[Array, Array]:
+        return self.weights[f"layers.{name}.weight"], self.weights[f"layers.{name}.bias"]
+
+    def _first_doubled(self, x: Any, layer: int) -> Any:
+        if self.centred:  # else flat areas round to a grid; see UpsampleLayer
+            x = ops.subtract(x, ops.reduce_mean(x, _ints(2, 3), True))
+        if not self.blocks_in_int8 or self.upsample != "fractional4":
+            return self._doubled(x, f"{layer}.0")
+        reach = INT8_REACH * self._mean_and_spread_before(layer)[1]
+        kernel = _balanced(self._kernel(f"{layer}.0"), 2) * reach[:, None, None, None]
+        return self._enlarged(_in_bytes(x, reach, signed=True), _in_int8(kernel, 2, outputs=1), 4)
+
     def _doubled(self, x: Any, name: str) -> Any:
         if self.upsample == "resize":
             x = ops.interpolate(
                 x, np.array([2, 2], np.float32), "nearest", "scales", axes=_ints(2, 3)
             )
             return self._conv(x, f"{name}.1")
-        kernel = self.weights[f"layers.{name}.conv.weight"]
+        kernel = self._kernel(name)
         if self.upsample == "fractional4":
             kernel = _balanced(kernel, 2)
+        return self._enlarged(x, ops.constant(kernel), kernel.shape[-1])
+
+    def _enlarged(self, x: Any, kernel: Any, size: int) -> Any:
         reflect_px = 1 if self.border == "reflect" else 0
         crop_px = 1 + 2 * reflect_px
         return ops.convolution_backprop_data(
             self._padded(x, reflect_px),
-            ops.constant(kernel),
+            kernel,
             [2, 2],
             pads_begin=[crop_px, crop_px],
             pads_end=[crop_px, crop_px],
             dilations=[1, 1],
-            output_padding=[4 - kernel.shape[-1]] * 2,
+            output_padding=[4 - size] * 2,
         )
 
     def _last_layer(self, x: Any, name: str) -> Any:
@@ -185,9 +246,51 @@ class _Graph:
         return ops.reshape(x, _ints(0, 0, -1, 3), True)
 
 
-def _convolved(x: Any, kernel: Array, strides: tuple[int, int]) -> Any:
-    # A constant at once: from a bare array OpenVINO makes one by way of a list, 0.1 s in all.
-    return ops.convolution(x, ops.constant(kernel), list(strides), [0, 0], [0, 0], [1, 1])
+def _multiplies_int8(has_bf16: bool) -> bool:
+    """Return whether the CPU sums products of bytes in 32 bits; 16, as others do, run over."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    try:
+        return has_bf16 or "vnni" in Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux
+        return False
+
+
+def _convolved(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
+    if isinstance(kernel, np.ndarray):  # OpenVINO would make one by way of a list, 0.1 s in all
+        kernel = ops.constant(kernel)
+    return ops.convolution(x, kernel, list(strides), [0, 0], [0, 0], [1, 1])
+
+
+def _in_bytes(x: Any, reach: Array, signed: bool) -> Any:
+    """Return each channel of `x` by its `reach`, in 256 steps from 0, or from -1, to 1.
+
+    Where a photo has values beyond (a lamp in the night), the steps are wider: none is cut off.
+    """
+    x = ops.multiply(x, _of_channels(np.reciprocal(np.maximum(reach, np.float32(EPSILON)))))
+    furthest = ops.reduce_max(ops.abs(x) if signed else x, _ints(1, 2, 3), True)
+    x = ops.divide(x, ops.maximum(furthest, np.float32(1)))
+    ends = _floats(-1, 127 / 128) if signed else _floats(0, 1)
+    return ops.fake_quantize(x, *ends, *ends, 256)
+
+
+def _in_int8(kernel: Array, period: int = 1, outputs: int = 0) -> Any:
+    """Return a kernel of 8 bits, a scale for each output (axis `outputs`).
+
+    Running sums are rounded instead of values, a phase of a `period`-pixel grid after another: what
+    a flat area gives, the sum of a phase's taps, is then off by half a step at most, and a balanced
+    kernel remains balanced.
+    """
+    axes = tuple(axis for axis in range(4) if axis != outputs)
+    step = np.maximum(np.abs(kernel).max(axes, keepdims=True), EPSILON**2) / 127
+    values = np.zeros_like(kernel)
+    for row, column in np.ndindex(period, period):
+        taps = (kernel / step)[..., row::period, column::period]
+        sums = np.round(np.cumsum(taps.reshape(*taps.shape[:2], -1), axis=-1))
+        taps = np.diff(sums, axis=-1, prepend=np.float32(0)).reshape(taps.shape)
+        values[..., row::period, column::period] = taps
+    integers = ops.constant(np.clip(values, -127, 127).astype(np.int8))
+    return ops.multiply(ops.convert(integers, "f32"), ops.constant(step))
 
 
 def _balanced(kernel: Array, period: int) -> Array:
@@ -198,6 +301,10 @@ def _balanced(kernel: Array, period: int) -> Array:
 
 def _of_channels(values: Array) -> Array:
     return values[None, :, None, None]
+
+
+def _floats(*values: float) -> list[np.float32]:
+    return [np.float32(value) for value in values]
 
 
 def _ints(*values: int) -> npt.NDArray[np.int64]:

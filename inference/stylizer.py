@@ -116,7 +116,8 @@ class Stylizer:
         if self._tiled is None:
             engine = self.engine
             if not isinstance(engine, TorchEngine):
-                engine = TorchEngine(self.path, "cpu", engine.precision)
+                precision = "auto" if engine.precision == "int8" else engine.precision
+                engine = TorchEngine(self.path, "cpu", precision)
             tile_px = self.tile_px or TILE_PX
             self._tiled = TiledPainter(engine.network, engine.device, tile_px)
         return self._tiled.paint(pixels)

@@ -87,6 +87,41 @@ def test_a_trained_style_in_bf16_is_the_same_to_40_db(
     assert psnr(painter.paint(pixels), TorchEngine(path, "cpu", "fp32").paint(pixels)) > 40
 
 
+def int8_engine(style: Path) -> OpenVinoEngine:
+    try:
+        return OpenVinoEngine(style, "int8")
+    except UserError:
+        pytest.skip("a CPU that is not known to multiply int8")
+
+
+@pytest.mark.parametrize("style", ["starry_night", "wave-lite"])
+def test_a_trained_style_in_int8_is_the_same_to_40_db(style: str) -> None:
+    path, pixels = find_style(style), photo(251, 190)
+    painted = int8_engine(path).paint(pixels)
+    assert 40 < psnr(painted, OpenVinoEngine(path, "fp32").paint(pixels)) < 60
+
+
+def test_int8_cuts_off_no_light_in_the_night() -> None:
+    path, night = find_style("starry_night"), np.full((192, 256, 3), 4, np.uint8)
+    night[90:96, 120:126] = 255  # 48 standard deviations off
+    painted = int8_engine(path).paint(night)
+    assert psnr(painted, OpenVinoEngine(path, "fp32").paint(night)) > 35
+
+
+@pytest.mark.parametrize("style", ["starry_night", "wave-lite"])
+def test_int8_paints_one_colour_in_one_colour(style: str) -> None:
+    painted = int8_engine(find_style(style)).paint(np.full((96, 64, 3), (200, 90, 30), np.uint8))
+    assert np.ptp(painted, axis=(0, 1)).max() == 0
+
+
+def test_int8_takes_networks_of_the_default_kind_only(tmp_path: Path) -> None:
+    for model in ({"norm": "batch"}, {"padding": "zero"}, {"padding": "reflect-start"}):
+        path = style_file(tmp_path, **model)
+        with pytest.raises(UserError, match=r"--precision int8: not on .* small\.safetensors;"):
+            OpenVinoEngine(path, "int8")
+    int8_engine(style_file(tmp_path, upsample="resize")).paint(photo(64, 48))
+
+
 @pytest.mark.parametrize("width", [1, 4])
 def test_narrow_networks_paint_in_any_precision(tmp_path: Path, width: int) -> None:
     engine = TorchEngine(style_file(tmp_path, width=width), "cpu", "fp32")
