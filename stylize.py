@@ -66,6 +66,9 @@ def parse_arguments() -> argparse.Namespace:
         "--feather-px", type=float, metavar="N", help="soften the mask's edges; default: a little"
     )
     look.add_argument(
+        "--grain", type=int, default=2, metavar="N", help="noise for flat areas: levels; default 2"
+    )
+    look.add_argument(
         "--smooth", type=float, default=0.0, metavar="S", help="films: less flicker, 0 to 1"
     )
     look.add_argument(
@@ -341,6 +344,7 @@ class Studio:
                 precision=args.precision,
                 engine=args.engine,
                 tile_px=args.tile_px,
+                grain=args.grain,
             )
         return self.stylizers[style]
 

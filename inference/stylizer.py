@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, overload
 
 from data.images import Picture, Pixels, as_pixels, like
 from errors import UserError
+from inference.grain import GRAIN, MAX_GRAIN, with_grain
 from inference.memory import available_bytes
 from models.layout import MIN_SIZE_PX
 from models.style_file import StyleInfo, find_style
@@ -45,14 +46,20 @@ class Stylizer:
         precision: str = "auto",
         engine: str = "auto",
         tile_px: int = 0,
+        grain: int = GRAIN,
     ) -> None:
         """Load a style by its name in styles/ or by its file.
 
         `engine` auto is OpenVINO on the CPU where it is installed, else PyTorch. `tile_px` paints
-        in tiles of that side (0: only photos that memory would not hold whole). Raises UserError.
+        in tiles of that side (0: only photos that memory would not hold whole). `grain` is noise,
+        in levels of 255, for flat areas, which get no strokes else (0: none). Raises UserError.
         """
+        if not 0 <= grain <= MAX_GRAIN:
+            raise UserError(
+                f"--grain {grain}: expected 0 to {MAX_GRAIN}. Leave it out for {GRAIN}."
+            )
         self.path = find_style(str(style))
-        self.tile_px = tile_px
+        self.tile_px, self.grain = tile_px, grain
         self.device, self.precision = device, precision
         self.engine = self._open(engine)
         self.info = self.engine.info
@@ -74,7 +81,7 @@ class Stylizer:
             raise UserError(
                 f"{width} x {height} px; expected at least {MIN_SIZE_PX} px a side. Enlarge it."
             )
-        return like(photo, self._paint(pixels))
+        return like(photo, self._paint(with_grain(pixels, self.grain)))
 
     def _paint(self, pixels: Pixels) -> Pixels:
         height, width = pixels.shape[:2]
