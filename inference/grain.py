@@ -6,18 +6,15 @@ Pictures are uint8, H rows × W columns × 3.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from data.images import Pixels
+from data.images import Flags, Pixels, set_all_around
 
 FLAT_PX = 9
-"""Flat is what has one colour for so many pixels up, down, left and right: no camera's photo,
-but what it clipped, a drawing or a page."""
+"""Flat is where a square of so many pixels has one colour: in no camera's photo but where it
+clipped, in drawings and pages."""
 GRAIN, MAX_GRAIN = 2, 64
 BAND_ROWS = 256
 """So many rows are looked at together, whatever the photo's size."""
-
-Flags = npt.NDArray[np.bool_]
 
 
 def with_grain(photo: Pixels, levels: int = GRAIN) -> Pixels:
@@ -44,22 +41,9 @@ def with_grain(photo: Pixels, levels: int = GRAIN) -> Pixels:
 
 def _flat(rows: Pixels) -> Flags:
     """Return where the square of `FLAT_PX` px around a pixel has one colour, H × W."""
-    flat = np.ones(rows.shape[:2], np.bool_)
+    same = np.full(rows.shape[:2], True)
     for channel in range(3):
         plane = rows[..., channel]
-        flat[:, :-1] &= plane[:, :-1] == plane[:, 1:]
-        flat[:-1] &= plane[:-1] == plane[1:]
-    around: Flags = _all_around(_all_around(flat).T).T
-    return around
-
-
-def _all_around(flags: Flags) -> Flags:
-    """Return where all flags of `FLAT_PX` rows, half of them above, are set; none is outside."""
-    half = FLAT_PX // 2
-    padded = np.pad(flags, ((half, half), (0, 0)), constant_values=True)
-    reach = 1
-    while reach < FLAT_PX:  # each pass doubles how far down a flag has looked
-        step = min(reach, FLAT_PX - reach)
-        padded = padded[:-step] & padded[step:]
-        reach += step
-    return padded
+        same[:, :-1] &= plane[:, :-1] == plane[:, 1:]
+        same[:-1] &= plane[:-1] == plane[1:]
+    return set_all_around(same, FLAT_PX // 2)

@@ -98,7 +98,7 @@ def int8_engine(style: Path) -> OpenVinoEngine:
 def test_a_trained_style_in_int8_is_the_same_to_40_db(style: str) -> None:
     path, pixels = find_style(style), photo(251, 190)
     painted = int8_engine(path).paint(pixels)
-    assert 40 < psnr(painted, OpenVinoEngine(path, "fp32").paint(pixels)) < 60
+    assert 40 < psnr(painted, OpenVinoEngine(path, "fp32").paint(pixels)) < 52  # not bf16
 
 
 def test_int8_cuts_off_no_light_in_the_night() -> None:
@@ -112,6 +112,16 @@ def test_int8_cuts_off_no_light_in_the_night() -> None:
 def test_int8_paints_one_colour_in_one_colour(style: str) -> None:
     painted = int8_engine(find_style(style)).paint(np.full((96, 64, 3), (200, 90, 30), np.uint8))
     assert np.ptp(painted, axis=(0, 1)).max() == 0
+
+
+def test_int8_keeps_balanced_kernels_balanced() -> None:
+    model = int8_engine(find_style("starry_night")).graph.build(16, 16)
+    constants = [op.get_data() for op in model.get_ops() if op.get_type_name() == "Constant"]
+    (kernel,) = (c for c in constants if c.dtype == np.int8 and c.shape[2:] == (4, 4))
+    phases = kernel.astype(int).reshape(*kernel.shape[:2], 2, 2, 2, 2)
+    sums = phases.sum(axis=(2, 4)).reshape(-1, 4)  # of the taps that a pixel of each phase meets
+    assert np.abs(sums).max() > 10
+    assert (sums == sums[:, :1]).all()
 
 
 def test_int8_takes_networks_of_the_default_kind_only(tmp_path: Path) -> None:
