@@ -102,12 +102,27 @@ def read_photo(
     with `name`, also for more than `max_pixels` (0: `MAX_PIXELS`).
     """
     image = _open(content, name, max_pixels=max_pixels)
-    image = resize(image, _factor(image, longer_px, scale))
-    alpha = np.array(image.getchannel("A")) if image.mode == "RGBA" else None
-    pixels = _rgb_pixels(image)
+    return _photo_of(resize(image, _factor(image, longer_px, scale)))
+
+
+def as_photo(photo: Image.Image | Pixels) -> Photo:
+    """Return a PIL image as `read_photo` returns a file, or an array that is checked.
+
+    Raises ValueError for an array that is not uint8, H × W × 3.
+    """
+    if isinstance(photo, Image.Image):
+        return _photo_of(_upright_srgb(photo))
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        raise ValueError(f"{photo.dtype} of shape {photo.shape}; expected uint8, H x W x 3")
+    return Photo(photo, None)
+
+
+def as_picture(pixels: Pixels, alpha: Pixels | None = None) -> Picture:
+    """Return pixels as a PIL image, RGBA where there is an alpha."""
+    image = Image.fromarray(pixels)
     if alpha is not None:
-        pixels[alpha == 0] = 255
-    return Photo(pixels, alpha, image.info.get("exif", b""))
+        image.putalpha(Image.fromarray(alpha))
+    return image
 
 
 def read_pixels(path: Path) -> Pixels:
@@ -205,15 +220,28 @@ def animation_frames(path: Path) -> int:
 def write_animation(source: Path, target: Path, paint: Callable[[Pixels], Pixels]) -> int:
     """Write an animation anew, each frame painted; durations and loops stay. Return their number.
 
-    Raises ImageError for one that cannot be read, UserError for a place that cannot be written.
+    Transparency stays too, all or none in a GIF. Raises ImageError for one that cannot be read,
+    UserError for a place that cannot be written.
     """
+
+    def painted(frame: Image.Image) -> Image.Image:
+        photo = as_photo(frame.convert("RGBA"))
+        pixels = paint(photo.pixels)
+        if not transparent or photo.alpha is None:
+            return as_picture(pixels)
+        alpha = resized(photo.alpha, (pixels.shape[1], pixels.shape[0]))
+        if target.suffix.lower() == ".gif":
+            alpha = 255 * (alpha > 127).astype(np.uint8)
+        return as_picture(pixels, alpha)
+
     try:
         with Image.open(source) as animation:
-            durations = []
+            durations, transparent = [], False
             for frame in ImageSequence.Iterator(animation):
                 frame.load()  # WebP knows it only then
                 durations.append(int(frame.info.get("duration", 100)))
-            frames = (paint(_rgb_pixels(frame)) for frame in ImageSequence.Iterator(animation))
+                transparent = transparent or frame.convert("RGBA").getextrema()[3][0] < 255
+            frames = (painted(frame) for frame in ImageSequence.Iterator(animation))
             write_frames(target, frames, durations, animation.info.get("loop", 0))
     except OSError as error:
         raise ImageError(
@@ -224,19 +252,22 @@ def write_animation(source: Path, target: Path, paint: Callable[[Pixels], Pixels
 
 
 def write_frames(
-    target: Path, frames: Iterator[Pixels], durations_ms: Sequence[int] | int, loop: int = 0
+    target: Path, frames: Iterator[Picture], durations_ms: Sequence[int] | int, loop: int = 0
 ) -> None:
     """Write frames of one size as a GIF or WebP animation. Raises OSError."""
-    images = (Image.fromarray(frame) for frame in frames)
+    first = next(frames)
     format_ = Image.registered_extensions()[target.suffix.lower()]
-    next(images).save(
+    options = _OPTIONS.get(format_, {})
+    if format_ == "GIF" and first.mode == "RGBA":
+        options = {"disposal": 2}  # else what was there shows through
+    first.save(
         target,
         format_,
         save_all=True,
-        append_images=images,
+        append_images=frames,
         duration=durations_ms,
         loop=loop,
-        **_OPTIONS.get(format_, {}),
+        **options,
     )
 
 
@@ -322,23 +353,6 @@ def picture_sheet(
     return np.asarray(sheet)
 
 
-def as_pixels(photo: Image.Image | Pixels) -> Pixels:
-    """Return a PIL image, or an array that is checked, as H × W × 3 pixels.
-
-    Raises ValueError for an array that is not uint8, H × W × 3.
-    """
-    if isinstance(photo, Image.Image):
-        return _rgb_pixels(photo)
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
-        raise ValueError(f"{photo.dtype} of shape {photo.shape}; expected uint8, H x W x 3")
-    return photo
-
-
-def like(photo: Image.Image | Pixels, pixels: Pixels) -> Image.Image | Pixels:
-    """Return pixels as what `photo` is: a PIL image or an array."""
-    return Image.fromarray(pixels) if isinstance(photo, Image.Image) else pixels
-
-
 def read_bytes(path: Path) -> bytes:
     """Return an image file's content. Raises ImageError."""
     try:
@@ -367,11 +381,7 @@ def _open(content: bytes, name: str, min_side_px: int = 0, max_pixels: int = 0) 
                 if scale >= 2:
                     image.draft(None, (int(width / scale), int(height / scale)))
             image.load()
-            profile = image.info.get("icc_profile")
-            exif = _exif_of(image)
-            image = _to_srgb(ImageOps.exif_transpose(image), profile)
-            image.info["exif"] = exif
-            return image
+            return _upright_srgb(image)
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds for one cause: a bad file
@@ -382,6 +392,14 @@ def _open(content: bytes, name: str, min_side_px: int = 0, max_pixels: int = 0) 
             f"{name}: cannot be read ({reason}); expected a JPEG, PNG, WebP, TIFF or BMP file. "
             "Replace or remove it."
         ) from error
+
+
+def _upright_srgb(image: Image.Image) -> Image.Image:
+    """Return a decoded image in mode L, RGB or RGBA, with what is kept of its EXIF in `info`."""
+    profile, exif = image.info.get("icc_profile"), _exif_of(image)
+    image = _to_srgb(ImageOps.exif_transpose(image), profile)
+    image.info["exif"] = exif
+    return image
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -414,9 +432,13 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
 
 
-def _rgb_pixels(image: Image.Image) -> Pixels:
+def _photo_of(image: Image.Image) -> Photo:
+    alpha = np.array(image.getchannel("A")) if image.mode == "RGBA" else None
     # convert() copies what is RGB already, and a large photo has no room for that
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    if alpha is not None:
+        pixels[alpha == 0] = 255
+    return Photo(pixels, alpha, image.info.get("exif", b""))
 
 
 def _exif_of(image: Image.Image) -> bytes:

@@ -20,6 +20,7 @@ from data.images import (
     ANIMATION_SUFFIXES,
     Pixels,
     animation_frames,
+    as_picture,
     write_animation,
     write_frames,
 )
@@ -42,6 +43,9 @@ CODEC_OPTIONS = {
 }
 SUFFIXES = (*FILM_CODECS, *ANIMATION_SUFFIXES)
 AHEAD = 4
+HD_ROWS = 720
+"""From here on players take a film that does not say how its colours are coded for BT.709."""
+UNSPECIFIED = 2  # ISO/IEC 23091-2
 Item = TypeVar("Item")
 Paint = Callable[[Pixels], Pixels]
 
@@ -116,11 +120,13 @@ def _transcode(
                     yield packet, None
                 continue
             for frame in packet.decode():
-                upright = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+                said = None if frame.colorspace != UNSPECIFIED else _colorspace(av, frame.height)
+                pixels = frame.to_ndarray(format="rgb24", src_colorspace=said)
+                upright = np.rot90(pixels, frame.rotation // 90)
                 yield (frame.pts, frame.time_base), np.ascontiguousarray(upright)
 
     def encode(times: tuple[int, Fraction], pixels: Pixels) -> None:
-        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame = _encodable(av, pixels, picture)
         frame.pts, frame.time_base = times
         out.mux(picture.encode(frame))
 
@@ -144,8 +150,10 @@ def _transcode(
             else:
                 painted = paint(pixels)
                 if not count:
-                    _shape(picture, painted)
+                    _shape(av, picture, painted)
                     picture.codec_context.time_base = what[1]
+                    for name in ("color_primaries", "color_trc"):  # no frame is converted in these
+                        setattr(picture.codec_context, name, getattr(video.codec_context, name))
                     pending.extend(writer.submit(copy_sound, packet) for packet in early)
                 pending.append(writer.submit(encode, what, painted))
                 count += 1
@@ -167,7 +175,8 @@ def write_film(frames: Iterable[Pixels], target: Path, rate: int) -> None:
     """
     with whole_file(target) as beside:
         if target.suffix.lower() not in FILM_CODECS:
-            write_frames(beside, iter(frames), round(1000 / rate))
+            pictures = (as_picture(pixels) for pixels in frames)
+            write_frames(beside, pictures, round(1000 / rate))
             return
         av = _av()
         codec = FILM_CODECS[target.suffix.lower()]
@@ -175,17 +184,34 @@ def write_film(frames: Iterable[Pixels], target: Path, rate: int) -> None:
             picture = out.add_stream(codec, rate=rate, options=CODEC_OPTIONS[codec])
             for number, pixels in enumerate(frames):
                 if not number:
-                    _shape(picture, pixels)
-                out.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+                    _shape(av, picture, pixels)
+                out.mux(picture.encode(_encodable(av, pixels, picture)))
             out.mux(picture.encode(None))
 
 
-def _shape(picture: Any, pixels: Pixels) -> None:
-    """Give a stream the shape of its frames."""
+def _shape(av: ModuleType, picture: Any, pixels: Pixels) -> None:
+    """Give a stream the shape of its frames, and say how their colours are coded."""
     picture.height, picture.width = pixels.shape[:2]
     # half as many colours as pixels need even sides
     odd = picture.height % 2 or picture.width % 2
     picture.pix_fmt = "yuv444p" if odd else "yuv420p"
+    picture.codec_context.colorspace = _colorspace(av, picture.height)
+    picture.codec_context.color_range = av.video.reformatter.ColorRange.MPEG
+
+
+def _encodable(av: ModuleType, pixels: Pixels, picture: Any) -> Any:
+    """Return a frame as its stream says that it is coded."""
+    return av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
+        format=picture.pix_fmt,
+        dst_colorspace=_colorspace(av, picture.height),
+        dst_color_range=av.video.reformatter.ColorRange.MPEG,
+    )
+
+
+def _colorspace(av: ModuleType, height: int) -> Any:
+    """Return what players take a film of this height for when it does not say."""
+    colorspaces = av.video.reformatter.Colorspace
+    return colorspaces.ITU709 if height >= HD_ROWS else colorspaces.ITU601
 
 
 def _ahead(items: Iterator[Item]) -> Generator[Item, None, None]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, overload
 
-from data.images import Picture, Pixels, as_pixels, like
+from data.images import Picture, Pixels, as_photo, as_picture
 from errors import UserError
 from inference.grain import GRAIN, MAX_GRAIN, with_grain
 from inference.memory import available_bytes
@@ -64,6 +65,7 @@ class Stylizer:
         self.engine = self._open(engine)
         self.info = self.engine.info
         self._tiled: TiledPainter | None = None
+        self._lock = threading.Lock()
 
     @overload
     def __call__(self, photo: Pixels) -> Pixels: ...
@@ -72,16 +74,20 @@ class Stylizer:
     def __call__(self, photo: Picture | Pixels) -> Picture | Pixels:
         """Return the painting of a photo, of its size and kind.
 
-        `photo` is a PIL image, or its pixels as a uint8 array, H × W × 3. Raises UserError for a
-        side under 16 px, ValueError for an array of another shape or type.
+        `photo` is a PIL image, which is painted upright, in sRGB and keeps its transparency, as
+        stylize.py has it; or pixels, a uint8 array, H × W × 3. Raises UserError for a side under
+        16 px, ValueError for an array of another shape or type. Threads may share it: one photo is
+        painted at a time, with all cores.
         """
-        pixels = as_pixels(photo)
-        height, width = pixels.shape[:2]
+        given = as_photo(photo)
+        height, width = given.pixels.shape[:2]
         if min(height, width) < MIN_SIZE_PX:
             raise UserError(
                 f"{width} x {height} px; expected at least {MIN_SIZE_PX} px a side. Enlarge it."
             )
-        return like(photo, self._paint(with_grain(pixels, self.grain)))
+        with self._lock:
+            painting = self._paint(with_grain(given.pixels, self.grain))
+        return painting if photo is given.pixels else as_picture(painting, given.alpha)
 
     def _paint(self, pixels: Pixels) -> Pixels:
         height, width = pixels.shape[:2]

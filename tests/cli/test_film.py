@@ -18,6 +18,7 @@ from PIL import Image
 
 from benchmarks.film import flicker_and_sharpness, scene
 from data.images import read_bytes, read_photo
+from inference.film import paint_film
 from inference.smoothing import Smoother
 from inference.stylizer import Stylizer
 from tests.conftest import PHOTOS, ROOT, Run, heed_sigint
@@ -133,6 +134,52 @@ def test_animations_keep_durations_and_loops(
             painted.load()
             found.append(painted.info["duration"])
     assert found == durations
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_transparency_of_an_animation_is_kept(
+    run: Run, style: Path, tmp_path: Path, suffix: str
+) -> None:
+    frames = [np.full((40, 48, 4), 255, np.uint8) for _ in range(3)]
+    for i, frame in enumerate(frames):
+        frame[8:24, 12 * (i + 1) :] = (0, 0, 0, 0)
+    path, out = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    first, *more = (Image.fromarray(frame) for frame in frames)
+    first.save(path, save_all=True, append_images=more, duration=100, disposal=2, lossless=True)
+    done = run("stylize.py", path, "--style", style, "-o", out, "--size-px", 96)
+    assert done.returncode == 0, done.stderr
+    with Image.open(out) as painted:
+        assert (painted.n_frames, painted.size) == (3, (96, 80))
+        for i in range(3):
+            painted.seek(i)
+            alpha = np.asarray(painted.convert("RGBA"))[..., 3]
+            visible = np.repeat(np.repeat(frames[i][..., 3], 2, 0), 2, 1)
+            assert np.mean((alpha > 127) == (visible > 127)) > 0.99
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+@pytest.mark.parametrize(("height", "said"), [(720, None), (720, 1), (64, None), (64, 1)])
+def test_a_player_shows_the_colours_of_before(
+    tmp_path: Path, suffix: str, height: int, said: int | None
+) -> None:
+    guessed = "ITU709" if said == 1 or height == 720 else "ITU601"
+    colour = np.full((height, 64, 3), (200, 60, 40), np.uint8)
+    with av.open(str(tmp_path / "film.mp4"), "w") as film:
+        video = film.add_stream("libx264", rate=25, options={"crf": "10"})
+        video.width, video.height, video.pix_fmt = 64, height, "yuv420p"
+        if said:
+            context = video.codec_context
+            context.colorspace = context.color_primaries = context.color_trc = said
+        frame = av.VideoFrame.from_ndarray(colour, format="rgb24")
+        film.mux(video.encode(frame.reformat(format="yuv420p", dst_colorspace=guessed)))
+        film.mux(video.encode(None))
+    paint_film(tmp_path / "film.mp4", tmp_path / f"out{suffix}", lambda frame: frame)
+    with av.open(str(tmp_path / f"out{suffix}")) as film:
+        frame = next(film.decode(video=0))
+        assert film.streams.video[0].codec_context.color_primaries == (said or 2)
+    shown_as = {1: "ITU709", 5: "ITU601"}[frame.colorspace]  # it says how it is to be shown
+    shown = frame.to_ndarray(format="rgb24", src_colorspace=shown_as)
+    np.testing.assert_allclose(shown[height // 2, 32], colour[0, 0].astype(int), atol=5)
 
 
 def test_bad_films(run: Run, style: Path, tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import ExifTags, Image
 
 from configs.schema import load_config
 from data.images import read_bytes, read_photo
@@ -255,8 +258,6 @@ def test_a_device_that_runs_out_of_memory_falls_back_to_tiles(
 
 
 def test_a_pil_image_or_an_array_comes_back_as_it_went_in(tmp_path: Path) -> None:
-    from PIL import Image
-
     stylizer = Stylizer(style_file(tmp_path), "cpu")
     pixels = photo(40, 30).copy()
     painted = stylizer(pixels)
@@ -268,6 +269,33 @@ def test_a_pil_image_or_an_array_comes_back_as_it_went_in(tmp_path: Path) -> Non
         stylizer(np.zeros((30, 40), np.float32))
     with pytest.raises(UserError, match="1 x 1 px; expected at least 16 px a side"):
         stylizer(np.zeros((1, 1, 3), np.uint8))
+
+
+def test_a_pil_image_is_painted_as_a_file_is(tmp_path: Path) -> None:
+    stylizer = Stylizer(style_file(tmp_path), "cpu")
+    lying = Image.fromarray(np.rot90(photo(40, 30)))
+    lying.putalpha(Image.fromarray(np.rot90(np.eye(30, 40, dtype=np.uint8) * 255)))
+    lying.getexif()[ExifTags.Base.Orientation] = 6  # to be turned by a quarter, clockwise
+    painted = stylizer(lying)
+    lying.save(tmp_path / "lying.png", exif=lying.getexif())
+    file = read_photo(read_bytes(tmp_path / "lying.png"), "")
+    assert (painted.mode, painted.size) == ("RGBA", (40, 30))
+    assert file.alpha is not None
+    np.testing.assert_array_equal(painted.getchannel("A"), file.alpha)
+    np.testing.assert_array_equal(painted.convert("RGB"), stylizer(file.pixels))
+
+
+@pytest.mark.parametrize(
+    "options", [{"engine": "openvino"}, {"engine": "torch"}, {"tile_px": 32}], ids=str
+)
+def test_threads_may_share_a_stylizer(tmp_path: Path, options: dict[str, Any]) -> None:
+    stylizer = Stylizer(style_file(tmp_path), "cpu", **options)
+    photos = [photo(40 + 4 * i, 48) for i in range(6)]  # more sizes than stay compiled
+    expected = [stylizer(pixels) for pixels in photos]
+    with ThreadPoolExecutor(4) as threads:
+        paintings = list(threads.map(stylizer, 4 * photos))
+    for painting, alone in zip(paintings, 4 * expected, strict=True):
+        np.testing.assert_array_equal(painting, alone)
 
 
 def test_unknown_engines_and_precisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
