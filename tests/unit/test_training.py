@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from pathlib import Path
@@ -9,9 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from configs.build import build_network, build_objective
+from configs.schema import load_config
 from errors import UserError
 from models.style_file import find_style, load_style
 from models.transformer_net import TransformerNet
+from tests.conftest import ROOT, STYLES
+from train import build_optimizers
 from training.checkpoints import RunState, checkpoints, load_last_checkpoint, save_checkpoint
 from training.compiling import compiled
 from training.heldout import split_names
@@ -131,3 +136,29 @@ def test_a_teacher_asks_for_its_paintings_and_for_nothing_else() -> None:
     assert float(same.total_loss) == 0
     with pytest.raises(UserError, match=r"^train\.teacher waves: no such style; expected one of"):
         Teacher("waves", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("config", ["default", "paper", "quickstart"])
+@pytest.mark.parametrize("teacher", [None, "wave-lite"])
+def test_a_step_keeps_to_its_device(
+    monkeypatch: pytest.MonkeyPatch, config: str, teacher: str | None
+) -> None:
+    """The meta device computes nothing, and refuses what lies on another, as a GPU does."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # has none
+    image = STYLES / "night_wind.jpg"
+    settings = load_config(ROOT / f"configs/{config}.yaml", [f"style.image={image}"], ())
+    meta = torch.device("meta")
+    objective = build_objective(settings.loss, image, 64, meta)
+    network = build_network(settings.model, settings.train.start).to(meta)
+    optimizers = build_optimizers(network, settings.train, meta)
+    images = torch.rand(2, 3, 64, 64, device=meta)
+    if teacher:
+        terms = Teacher(teacher, meta).score(network, images)
+    else:
+        terms = objective(network(images), objective.content_features(images))
+    terms.total_loss.backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    moved = {value.device for o in optimizers for s in o.state.values() for value in s.values()}
+    assert meta in moved
+    assert moved <= {meta, torch.device("cpu")}  # Adam counts its steps on the CPU
