@@ -39,21 +39,28 @@ _FORMAT_OF = {
     ".jpeg": "JPEG",
     ".png": "PNG",
     ".webp": "WEBP",
+    ".avif": "AVIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".bmp": "BMP",
 }
-_FORMATS = tuple(dict.fromkeys(_FORMAT_OF.values()))  # JPEG opens MPO as well
+_HEIC = "HEIF"  # Pillow's only when `learn_heic` was called
+# JPEG opens MPO as well
+_FORMATS = tuple(name for name in dict.fromkeys(_FORMAT_OF.values()) if name != _HEIC)
 SUFFIXES = tuple(_FORMAT_OF)
-ALPHA_SUFFIXES = (".png", ".webp", ".tif", ".tiff")
+OPAQUE_SUFFIXES = (".jpg", ".jpeg", ".bmp")
 ANIMATION_SUFFIXES = (".gif", ".webp")
-JPEG_QUALITY = 95
+QUALITY = 95
 TITLE_PX = 22
 MAX_PIXELS = 500_000_000
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns; `_open` refuses above ours
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0},
-    "WEBP": {"quality": JPEG_QUALITY},
+    "JPEG": {"quality": QUALITY, "subsampling": 0},
+    "WEBP": {"quality": QUALITY},
+    "AVIF": {"quality": QUALITY},
+    "HEIF": {"quality": QUALITY},
     "TIFF": {"compression": "tiff_lzw"},
 }
 _KEPT_FOLDERS = {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo}
@@ -94,7 +101,7 @@ class Photo:
 def read_photo(
     content: bytes, name: str, *, longer_px: int = 0, scale: float = 1.0, max_pixels: int = 0
 ) -> Photo:
-    """Return the photo of a JPEG, PNG, WebP, TIFF or BMP file in any of their modes.
+    """Return the photo of a file in one of our formats and any of its modes.
 
     EXIF orientation is applied, an embedded colour profile converted to sRGB; what is fully
     transparent, and so has no colour of its own, becomes white. The longer side is made
@@ -193,13 +200,10 @@ def encode(
 ) -> None:
     """Write H × W × 3 pixels into a file in the format of a suffix, as `write_pixels` does."""
     suffix = suffix.lower()
-    if alpha is not None and suffix not in ALPHA_SUFFIXES:
+    if alpha is not None and suffix in OPAQUE_SUFFIXES:
         share = alpha[..., None].astype(np.float32) / 255
         pixels, alpha = np.rint(pixels * share + 255 * (1 - share)).astype(np.uint8), None
-    image = Image.fromarray(pixels)
-    if alpha is not None:
-        image.putalpha(Image.fromarray(alpha))
-    format_ = _FORMAT_OF[suffix]
+    image, format_ = as_picture(pixels, alpha), _FORMAT_OF[suffix]
     options = dict(_OPTIONS.get(format_, {}))
     if format_ != "BMP":
         options["icc_profile"] = _srgb_profile()
@@ -275,6 +279,8 @@ def check_writable(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
     """Raise UserError, before any work is done, for a path that could not be written."""
     if path.suffix.lower() not in suffixes:
         raise UserError(f"{path}: suffix {path.suffix!r}; expected one of {', '.join(suffixes)}.")
+    if _FORMAT_OF.get(path.suffix.lower()) == _HEIC:
+        learn_heic(str(path))
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
@@ -283,6 +289,18 @@ def check_writable(path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
             f"{path}: {'is a folder' if path.is_dir() else f'{folder} cannot be written to'}; "
             "expected a file in a folder with permission. Choose another with -o."
         )
+
+
+def learn_heic(name: str) -> None:
+    """Have Pillow read and write HEIC. Raises ImageError that starts with `name` if it cannot."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise ImageError(
+            f"{name}: is HEIC, and pillow-heif is not installed; expected it, or another format. "
+            "Run: pip install '.[heic]'"
+        ) from error
+    pillow_heif.register_heif_opener()
 
 
 def resize(
@@ -369,7 +387,11 @@ def _open(content: bytes, name: str, min_side_px: int = 0, max_pixels: int = 0) 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata: the pixels decide
-            image: Image.Image = Image.open(io.BytesIO(content), formats=_FORMATS)
+            formats = _FORMATS
+            if content[4:8] == b"ftyp" and b"hei" in content[8:40]:  # ISO/IEC 23008-12, 10
+                learn_heic(name)
+                formats = (_HEIC,)
+            image: Image.Image = Image.open(io.BytesIO(content), formats=formats)
             width, height = image.size
             if width * height > max_pixels:
                 raise ImageError(
@@ -389,8 +411,8 @@ def _open(content: bytes, name: str, min_side_px: int = 0, max_pixels: int = 0) 
             raise
         reason = "not an image we know" if isinstance(error, UnidentifiedImageError) else error
         raise ImageError(
-            f"{name}: cannot be read ({reason}); expected a JPEG, PNG, WebP, TIFF or BMP file. "
-            "Replace or remove it."
+            f"{name}: cannot be read ({reason}); expected a JPEG, PNG, WebP, AVIF, HEIC, "
+            "TIFF or BMP file. Replace or remove it."
         ) from error
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.images import read_bytes, read_photo
+from data.images import read_bytes, read_photo, write_pixels
 from tests.conftest import PHOTOS, ROOT, Run, size_of
 
 
@@ -54,6 +54,29 @@ def test_a_folder_with_a_bad_file_and_odd_ones(run: Run, style: Path, tmp_path: 
     np.testing.assert_allclose(after, before, atol=5)
     with Image.open(out / "turned.jpg") as turned:
         assert 0x0112 not in turned.getexif()
+
+
+def test_phones_formats(
+    run: Run, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    coffee = read_photo(read_bytes(PHOTOS / "coffee.jpg"), "", longer_px=90).pixels
+    for suffix in (".heic", ".avif"):
+        write_pixels(photos / f"a{suffix}", coffee)
+    done = run("stylize.py", photos, "--style", style, "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in out.iterdir()) == ["a.avif", "a.heic"]
+    for path in out.iterdir():
+        assert read_photo(read_bytes(path), "").pixels.shape == coffee.shape
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "no"))
+    (tmp_path / "no").mkdir()
+    (tmp_path / "no/pillow_heif.py").write_text("raise ImportError\n")
+    done = run("stylize.py", photos / "a.heic", "--style", style, "-o", out / "b.jpg")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {photos / 'a.heic'}: is HEIC, and pillow-heif is not installed; expected it, or "
+        "another format. Run: pip install '.[heic]'\n"
+    )
 
 
 def test_one_photo_to_one_file_and_the_default_name(run: Run, style: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ MAY_IMPORT = {
 PROGRAMS = ("train", "stylize", "optimize", "compare")
 HOMES = {
     "PIL": {"data/images.py"},
+    "pillow_heif": {"data/images.py"},
     "yaml": {"configs/schema.py"},
     "torchvision": {"models/vgg.py"},
     "tensorboard": set(),

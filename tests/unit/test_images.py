@@ -30,8 +30,9 @@ def red_of(path: Path) -> tuple[int, ...]:
     return tuple(int(v) for v in pixels[3, 3])
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".bmp"])
+@pytest.mark.parametrize("suffix", images.SUFFIXES)
 def test_every_format_is_read_and_written_back(tmp_path: Path, suffix: str) -> None:
+    images.learn_heic("")
     Image.new("RGB", (20, 12), RED).save(tmp_path / f"a{suffix}", quality=95)
     photo = read_photo(tmp_path / f"a{suffix}")
     assert photo.pixels.shape == (12, 20, 3)
@@ -79,7 +80,7 @@ def test_alpha_is_kept_or_put_on_white(tmp_path: Path) -> None:
     assert photo.alpha is not None
     assert np.unique(photo.alpha).tolist() == [0, 255]
     assert photo.pixels[0, 0].tolist() == [255, 255, 255]  # hidden black has no say
-    for suffix in (".png", ".webp", ".tif"):
+    for suffix in (".png", ".webp", ".avif", ".heic", ".tif"):
         write_pixels(tmp_path / f"b{suffix}", photo.pixels, photo.alpha)
         again = read_photo(tmp_path / f"b{suffix}")
         assert again.alpha is not None
@@ -108,7 +109,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     assert photo.pixels.shape == (16, 32, 3)
     assert photo.pixels[2, 2, 1] < 50
     assert photo.pixels[12, 28, 1] > 230
-    for suffix in (".jpg", ".png", ".webp", ".tif"):
+    for suffix in (".jpg", ".png", ".webp", ".avif", ".heic", ".tif"):
         write_pixels(tmp_path / f"b{suffix}", photo.pixels, None, photo.exif)
         with Image.open(tmp_path / f"b{suffix}") as again:
             assert again.size == (32, 16)
