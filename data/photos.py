@@ -10,7 +10,7 @@ import os
 import signal
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -156,6 +156,10 @@ class Batch:
         """Return the photos as B × 3 × H × W in [0, 1] on a device, channels_last."""
         return unit_range(self.pixels.to(device, non_blocking=True)).permute(0, 3, 1, 2)
 
+    def pin_memory(self) -> Batch:
+        """Return it in memory that a GPU fetches from by itself; DataLoader calls this."""
+        return replace(self, pixels=self.pixels.pin_memory())
+
 
 class PhotoCrops(Dataset[Crop]):
     """Crop number i: photo i of endless shuffled epochs, at a random place, zoom and flip."""
@@ -241,20 +245,32 @@ def batches(
         sampler=indices,
         num_workers=num_workers,
         worker_init_fn=leave_stopping_to_the_parent,
-        collate_fn=list,
+        collate_fn=batch_of,
+        pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # leaves the global random state to the training
     )
+    batch: Batch
     for batch in loader:
-        skipped = {name: reason for crop in batch for name, reason in crop.skipped.items()}
-        images = [crop.image for crop in batch if crop.image is not None]
-        if len(images) < len(batch):
-            name, reason = next(iter(skipped.items()))
+        if len(batch.pixels) < len(batch.names):
+            name, reason = next(iter(batch.skipped.items()))
             root = crops.prepared.photos.root
             raise UserError(
                 f"data.root: {root}: {MAX_DRAWS} photos in a row are unreadable, {name} for one "
                 f"({reason}); expected photos. Check the folder."
             )
-        yield Batch(torch.stack(images), [crop.name for crop in batch], skipped)
+        yield batch
+
+
+def batch_of(crops: Sequence[Crop]) -> Batch:
+    """Return crops as a batch; without the pixels of those that have none.
+
+    A worker does this: each tensor that it hands over takes a file descriptor, of which a process
+    has 1,024 as a rule, and a crop each would be more.
+    """
+    images = [crop.image for crop in crops if crop.image is not None]
+    skipped = {name: reason for crop in crops for name, reason in crop.skipped.items()}
+    pixels = torch.stack(images) if images else torch.empty(0, dtype=torch.uint8)
+    return Batch(pixels, [crop.name for crop in crops], skipped)
 
 
 def leave_stopping_to_the_parent(worker: int) -> None:

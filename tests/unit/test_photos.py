@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import time
 import zipfile
 from pathlib import Path
 
@@ -86,6 +89,19 @@ def test_a_crop_depends_on_seed_and_number_alone(tmp_path: Path) -> None:
     assert torch.equal(runs[3][1], runs[0][1][6:])
     other = list(batches(crops_of(photos, seed=1), 3, 0, 5, 0))
     assert [b.names for b in other] != runs[0][0]
+
+
+def test_large_batches_take_few_file_descriptors(tmp_path: Path) -> None:
+    make_photos(tmp_path / "p", 7)
+    crops = crops_of(Photos(tmp_path / "p"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 60, hard))
+    try:
+        for batch in batches(crops, 64, 0, 4, 2):
+            time.sleep(0.5)  # a slow step: the workers are ahead
+            assert batch.pixels.shape == (64, 32, 32, 3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_every_epoch_has_every_photo_in_another_order(tmp_path: Path) -> None:
