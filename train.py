@@ -22,7 +22,7 @@ from torch import Tensor
 from configs.build import build_network, build_objective
 from configs.schema import Config, TrainConfig, load_config
 from data.photo_cache import PhotoCache
-from data.photos import Batch, PhotoCrops, Photos, PreparedPhotos, batches
+from data.photos import Batch, PhotoCrops, Photos, PreparedPhotos, batches, workers_beside
 from errors import Stopped, UserError, run_program
 from losses.perceptual import LossTerms
 from models.device import has_fast_bf16, keep_freed_memory
@@ -106,12 +106,16 @@ def train(
     # the photos to train on, those to score on, and the objective
     photos = Photos(Path(config.data.root))
     names, heldout = open_heldout(photos, config.data, device)
+    num_workers = config.data.num_workers
+    if num_workers < 0:
+        share = batch_size // processes.count
+        num_workers = workers_beside(device, 3 * config.data.size_px**2 * share)
     shorter_px = round(config.data.size_px * config.data.max_zoom)
     prepared = PreparedPhotos(photos, shorter_px)
     if config.data.cache:
         prepared = cache = PhotoCache(photos, shorter_px, Path(config.data.cache))
         if is_first:
-            cache.build(config.data.num_workers)
+            cache.build(num_workers)
         processes.wait()
     style_image = Path(config.style.image)
     objective = build_objective(config.loss, style_image, config.style.size_px, device)
@@ -140,7 +144,7 @@ def train(
     teacher_steps = round(config.train.teacher_share * max_steps)
 
     def draw_batches() -> Iterator[Batch]:
-        size_px, num_workers = config.data.size_px, config.data.num_workers
+        size_px = config.data.size_px
         small_steps = round(config.train.small_share * max_steps)
         for part, first, last in ((2, 0, small_steps), (1, small_steps, max_steps)):
             crops = PhotoCrops(prepared, names, size_px, config.train.seed, run.draw, part)

@@ -117,8 +117,9 @@ class DataConfig:
     """Side of the square crops, in pixels."""
     max_zoom: float = 1.0625
     """Before cropping, the shorter side becomes size_px times a random factor from 1 to this."""
-    num_workers: int = 1
-    """Processes that decode photos; 0: none but the training one. The photos are the same."""
+    num_workers: int = -1
+    """Processes that decode photos; 0: none but the training one, -1: one on the CPU, beside a GPU
+    one a core, up to 16. The photos are the same."""
     cache: str = ""
     """A folder that keeps the photos decoded, for training many styles; empty: none."""
     heldout_root: str = ""
@@ -247,7 +248,7 @@ MINIMA: dict[str, float] = {
     "loss.tv_weight": 0,
     "data.size_px": MIN_SIZE_PX,
     "data.max_zoom": 1,
-    "data.num_workers": 0,
+    "data.num_workers": -1,
     "data.num_heldout": 0,
     "train.max_steps": 1,
     "train.batch_size": 1,

@@ -7,6 +7,7 @@ earlier runs.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,10 @@ from data.images import SUFFIXES, ImageError, Pixels, open_rgb, resize, resized
 from data.tensors import unit_range
 from errors import UserError
 
+MAX_WORKERS = 16
+READY = 3
+"""So many batches of a worker wait for the training process or are with it."""
+SHARED_MEMORY = Path("/dev/shm")
 MAX_DRAWS = 100
 """So many unreadable photos in a row are no accident."""
 
@@ -271,6 +276,23 @@ def batch_of(crops: Sequence[Crop]) -> Batch:
     skipped = {name: reason for crop in crops for name, reason in crop.skipped.items()}
     pixels = torch.stack(images) if images else torch.empty(0, dtype=torch.uint8)
     return Batch(pixels, [crop.name for crop in crops], skipped)
+
+
+def workers_beside(device: torch.device, batch_bytes: int) -> int:
+    """Return how many workers keep a step on this device from waiting.
+
+    One is enough for a CPU, whose step has the cores. A GPU gets one a core, as far as shared
+    memory holds the batches that each has ready; containers may have little of it.
+    """
+    if device.type == "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    room = MAX_WORKERS * READY * batch_bytes
+    if SHARED_MEMORY.is_dir():
+        room = shutil.disk_usage(SHARED_MEMORY).free
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's, on this machine
+    most = min(cores or 1, room // (READY * batch_bytes)) // processes
+    return max(1, min(most, MAX_WORKERS))
 
 
 def leave_stopping_to_the_parent(worker: int) -> None:

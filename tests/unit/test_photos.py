@@ -12,7 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
-from data.photos import MAX_DRAWS, PhotoCrops, Photos, PreparedPhotos, batches
+from data.photos import (
+    MAX_DRAWS,
+    PhotoCrops,
+    Photos,
+    PreparedPhotos,
+    batches,
+    workers_beside,
+)
 from errors import UserError
 
 
@@ -102,6 +109,24 @@ def test_large_batches_take_few_file_descriptors(tmp_path: Path) -> None:
             assert batch.pixels.shape == (64, 32, 32, 3)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_gpu_gets_as_many_workers_as_cores_and_shared_memory_allow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def workers(device: str, cores: int, free_mb: int, processes: int = 1) -> int:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
+        usage = type("Usage", (), {"free": free_mb * 10**6})
+        monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+        return workers_beside(torch.device(device), 10**6)
+
+    assert workers("cpu", 8, 1000) == 1
+    assert workers("cuda", 8, 1000) == 8
+    assert workers("cuda", 96, 1000) == 16
+    assert workers("cuda", 16, 1000, processes=4) == 4
+    assert workers("cuda", 16, 24) == 8
+    assert workers("cuda", 16, 1) == 1
 
 
 def test_every_epoch_has_every_photo_in_another_order(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_every_choice_is_checked_and_names_the_valid_ones(key: str) -> None:
 
 @pytest.mark.parametrize("key", MINIMA)
 def test_every_minimum_is_checked(key: str) -> None:
-    assert f"{key}: -1" in problems(f"{key}=-1")
+    assert f"{key}: -2" in problems(f"{key}=-2")
 
 
 def test_contradictions() -> None:
