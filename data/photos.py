@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from data.folders import files_below, is_photo
 from data.images import SUFFIXES, ImageError, Pixels, open_rgb, resize, resized
 from data.tensors import unit_range
 from errors import UserError
@@ -44,12 +45,12 @@ class Photos:
         self._zip: zipfile.ZipFile | None = None
         self._zip_pid = 0
         if root.is_dir():
-            files = (path for path in root.rglob("*") if _is_photo(path.relative_to(root)))
-            self.names = sorted(str(path.relative_to(root)) for path in files)
-            found = f"{sum(1 for _ in root.rglob('*'))} other entries"
+            files = list(files_below(root))
+            self.names = sorted(str(path) for path in files if is_photo(path))
+            found = f"{len(files)} other entries"
         elif root.suffix.lower() == ".zip" and root.is_file():
             names = self._archive().namelist()
-            self.names = sorted(name for name in names if _is_photo(PurePosixPath(name)))
+            self.names = sorted(name for name in names if is_photo(PurePosixPath(name)))
             found = f"{len(names)} other entries"
         elif root.suffix.lower() == ".txt" and root.is_file():
             lines = [line.strip() for line in root.read_text(encoding="utf-8").splitlines()]
@@ -116,11 +117,6 @@ class Photos:
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_zip": None}
-
-
-def _is_photo(path: Path | PurePosixPath) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    return path.suffix.lower() in SUFFIXES and not hidden
 
 
 class PreparedPhotos:

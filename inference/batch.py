@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from data.folders import files_below, is_photo
 from data.images import SUFFIXES, Photo, Pixels
 from errors import UserError
 from inference import film
@@ -139,28 +140,19 @@ def find_photos(inputs: Sequence[str]) -> Iterator[tuple[str, Path]]:
             yield STDIO, Path("stdin.png")
             continue
         if path.is_dir():
-            files = sorted(_photos_below(text))
-            found = [(str(file), file.relative_to(path)) for file in files]
+            files = sorted(file for file in files_below(path) if is_photo(file))
+            found = [(str(path / file), file) for file in files]
         elif path.exists() or not glob.has_magic(text):
             found = [(text, Path(path.name))]
         else:
-            names = sorted(glob.glob(text, recursive=True))
-            found = [(p, Path(p).relative_to(Path(p).parent)) for p in names if _is_photo(p)]
+            files = [Path(name) for name in sorted(glob.glob(text, recursive=True))]
+            found = [(str(p), Path(p.name)) for p in files if is_photo(Path(p.name))]
         if not found:
             raise UserError(
                 f"{text}: holds no photo; expected files that end in {', '.join(SUFFIXES)}. "
                 "Check the path."
             )
         yield from found
-
-
-def _photos_below(folder: str) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder, followlinks=True):
-        yield from (Path(parent, name) for name in names if _is_photo(name))
-
-
-def _is_photo(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not os.path.basename(name).startswith(".")
 
 
 def shard_of(text: str) -> tuple[int, int]:

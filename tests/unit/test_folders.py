@@ -1,0 +1,30 @@
+"""What counts as a photo below a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data.folders import files_below, is_photo
+from data.photos import Photos
+from inference.batch import plan
+
+
+def test_links_are_followed_but_not_upwards(tmp_path: Path) -> None:
+    elsewhere, photos = tmp_path / "elsewhere", tmp_path / "photos"
+    for folder in (elsewhere, photos / "deep"):
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").touch()
+    (photos / "deep/linked").symlink_to(elsewhere)
+    (photos / "deep/again").symlink_to(photos)
+    (elsewhere / "itself").symlink_to(elsewhere)
+    expected = [Path("deep/a.jpg"), Path("deep/linked/a.jpg")]
+    assert sorted(files_below(photos)) == expected
+    assert Photos(photos).names == [str(path) for path in expected]
+    jobs = plan([str(photos)], tmp_path / "out", ["mine"])
+    assert [job.source for job in jobs] == [str(photos / path) for path in expected]
+    assert [job.target for job in jobs] == [str(tmp_path / "out" / path) for path in expected]
+
+
+def test_hidden_files_are_no_photos() -> None:
+    found = ["a.JPG", "b/c.heic", ".a.jpg", ".trash/a.jpg", "__MACOSX/a.jpg", "a.txt", "jpg"]
+    assert [path for path in found if is_photo(Path(path))] == ["a.JPG", "b/c.heic"]
