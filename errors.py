@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import select
 import signal
@@ -31,9 +32,13 @@ def run_program(main: Callable[[], int]) -> NoReturn:
     """Run a program's `main` and end the process with its exit code.
 
     A `UserError` or a full disk becomes one line on stderr and exit code 2 (`--debug` on the
-    command line keeps the traceback), a signal 128 plus its number; a reader of stdout that goes
-    away (`| head`) ends it without a word. Any other exception is a bug and keeps its traceback.
+    command line keeps the traceback), and so does a GPU's memory that is full; a signal 128 plus
+    its number; a reader of stdout that goes away (`| head`) ends it without a word. Any other
+    exception is a bug and keeps its traceback.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need be no text
+        utf = sys.stdout.encoding.lower().startswith("utf")
+        sys.stdout.reconfigure(errors="surrogateescape" if utf else "backslashreplace")
     try:
         code = main()
         sys.stdout.flush()
@@ -56,6 +61,16 @@ def run_program(main: Callable[[], int]) -> NoReturn:
         print(
             f"error: {where}: {error.strerror}; expected room to write. Free some space and run "
             "the command again.",
+            file=sys.stderr,
+        )
+        sys.exit(EXIT_USER_ERROR)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError" or "--debug" in sys.argv:  # torch's
+            raise
+        what = ". ".join(str(error).split(". ")[:2]).rstrip(".")
+        print(
+            f"error: {what}; expected room for the work. Take fewer or smaller pictures at a time, "
+            "or --device cpu.",
             file=sys.stderr,
         )
         sys.exit(EXIT_USER_ERROR)

@@ -12,7 +12,8 @@ import signal
 import sys
 import time
 from collections import ChainMap
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def train(
     teacher = Teacher(config.train.teacher, device) if config.train.teacher else None
     teacher_steps = round(config.train.teacher_share * max_steps)
 
-    def draw_batches() -> Iterator[Batch]:
+    def draw_batches() -> Generator[Batch, None, None]:
         size_px = config.data.size_px
         small_steps = round(config.train.small_share * max_steps)
         for part, first, last in ((2, 0, small_steps), (1, small_steps, max_steps)):
@@ -155,6 +156,7 @@ def train(
         StopSignals() as stop,
         RunLog(out, run.step if checkpoint else None, config.to_yaml(), is_first) as log,
         progress_bar(max_steps, "step", run.step, is_first) as progress,
+        ExitStack() as at_end,
     ):
         started_s = time.perf_counter() - run.elapsed_s
         logged_step, logged_s = run.step, run.elapsed_s
@@ -184,6 +186,7 @@ def train(
             look()
             save()
         stream = draw_batches()
+        at_end.callback(lambda: stream.close())  # its workers heed no signal, only this
         while run.step < max_steps:
             batch = next(stream)
             rate = learning_rate(config.train, run.step)
@@ -225,6 +228,7 @@ def train(
                 progress.n = logged_step = run.step
                 logged_s = time.perf_counter() - started_s
                 tell(f"{what}: back to step {run.step}, and on with other photos")
+                stream.close()
                 stream = draw_batches()
                 continue
 

@@ -12,6 +12,9 @@ from typing import Any
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+ODD_NAMES = "surrogateescape"
+"""How Python keeps file names that are no UTF-8."""
+
 
 class RunLog:
     """A run's folder of records; only one of several processes writes them."""
@@ -32,7 +35,7 @@ class RunLog:
         (folder / "config.yaml").write_text(config, encoding="utf-8")
         self.go_back(-1 if resumed_step is None else resumed_step)
         skipped = folder / "skipped.txt"
-        lines = skipped.read_text(encoding="utf-8").splitlines() if skipped.exists() else []
+        lines = skipped.read_text("utf-8", ODD_NAMES).splitlines() if skipped.exists() else []
         self.skipped = dict(line.partition("\t")[::2] for line in lines)
         self.note_skipped({})
         self.tensorboard = tensorboard_writer(
@@ -79,7 +82,7 @@ class RunLog:
         new = {name: reason for name, reason in photos.items() if name not in self.skipped}
         self.skipped |= new
         if self.writes:
-            with (self.folder / "skipped.txt").open("a", encoding="utf-8") as file:
+            with (self.folder / "skipped.txt").open("a", -1, "utf-8", ODD_NAMES) as file:
                 file.writelines(f"{name}\t{reason}\n" for name, reason in new.items())
         return bool(new)
 

@@ -56,6 +56,21 @@ def test_a_folder_with_a_bad_file_and_odd_ones(run: Run, style: Path, tmp_path: 
         assert 0x0112 not in turned.getexif()
 
 
+def test_names_that_are_no_text(
+    style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    name = os.fsdecode(b"odd\xff.jpg")
+    (photos / name).write_bytes((PHOTOS / "coffee.jpg").read_bytes())
+    command = [sys.executable, "stylize.py", photos, "--style", style, "-o", out, "--size-px", "64"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == os.fsencode(f"{out / name}\n")
+    assert [path.name for path in out.iterdir()] == [name]
+
+
 def test_phones_formats(
     run: Run, style: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

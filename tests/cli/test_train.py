@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import resource
 import shutil
 import signal
@@ -374,3 +375,44 @@ def test_print_config_is_a_config(run: Run, tmp_path: Path) -> None:
     again = run("train.py", tmp_path / "a.yaml", "--print-config")
     assert again.stdout == done.stdout
     assert "seed: 5" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        ("RuntimeError('a bug')", 1, "RuntimeError: a bug"),
+        (
+            "torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has')",
+            2,
+            "error: CUDA out of memory. Tried to allocate 2.00 GiB; expected room for the work. "
+            "Take fewer or smaller pictures at a time, or --device cpu.",
+        ),
+    ],
+)
+def test_a_failure_ends_the_workers_and_the_program(
+    run: Run, tmp_path: Path, error: str, code: int, said: str
+) -> None:
+    arguments = ["train.py", CONFIG, *TINY, "data.num_workers=2", f"--out={tmp_path / 'run'}"]
+    program = (
+        "import sys, torch, train\n"
+        "def fails(network):\n"
+        f"    raise {error}\n"
+        "train.nonfinite_gradient = fails\n"
+        f"sys.argv = {arguments!r}\n"
+        "train.run_program(train.main)\n"
+    )
+    done = run("-c", program)  # workers that went on would keep it from ending
+    assert done.returncode == code
+    assert done.stderr.splitlines()[-1] == said
+
+
+def test_names_that_are_no_text(run: Run, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(PHOTOS, photos)
+    name = os.fsdecode(b"broken\xff.jpg")
+    (photos / name).write_bytes(b"no photo")
+    steps = ("train.max_steps=4", f"data.root={photos}", "log.image_every_steps=4")
+    done = run("train.py", CONFIG, *TINY, *steps, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    skipped = (tmp_path / "run/skipped.txt").read_bytes()
+    assert skipped.startswith(b"broken\xff.jpg\tbroken")
