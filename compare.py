@@ -107,6 +107,8 @@ def main() -> int:
         styles.append(Style(info.name, network, objective, config, image.read_bytes()))
     photos = Photos(args.photos)
     names = photos.names[: args.num_photos]
+    for name in names:  # a bad one is told of now, not after hours
+        decode_rgb(photos.read(name), name, shorter_px=MIN_SIZE_PX, square=True)
     if args.pictures:
         return score_pictures(args, styles, photos, names, device)
 

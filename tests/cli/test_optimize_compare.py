@@ -362,7 +362,16 @@ def test_pictures_made_elsewhere_are_scored(run: Run, style: Path, tmp_path: Pat
     assert "none is named as one of 2 photos (astronaut, camera" in nothing.stderr
 
 
-def test_the_comparison_needs_a_style_and_photos(run: Run, tmp_path: Path) -> None:
+def test_the_comparison_needs_a_style_and_photos(run: Run, style: Path, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    (photos / "a.jpg").write_bytes((PHOTOS / "coffee.jpg").read_bytes())
+    (photos / "b.jpg").write_bytes(b"no photo")
+    command = ("compare.py", "--style", style, "--style-image", STYLE_IMAGE, "--photos", photos)
+    done = run(*command, "--steps", 2, "--sizes-px", 48, "--out", out)
+    assert done.returncode == 2
+    assert "b.jpg: cannot be read" in done.stderr
+    assert not out.exists()  # before any work
     done = run(
         "compare.py", "--style", "mona", "--style-image", STYLE_IMAGE, "--photos", PHOTOS,
         "--out", tmp_path,
