@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -38,13 +39,11 @@ def run(*arguments: object) -> str:
 def machine(device: torch.device) -> str:
     """Return a line that says what was measured, and at which commit."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
+    commit = ""
+    if shutil.which("git"):
+        command = ["git", "rev-parse", "--short", "HEAD"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        commit = done.stdout.strip()
     versions = f"torch {torch.__version__}, Python {platform.python_version()}"
     return f"{device} ({name or platform.machine()}), {versions}, commit {commit or 'unknown'}."
 
@@ -97,7 +96,7 @@ def main() -> int:
     if small:
         sizes = "--batch-size 2 --size-px 64 --repeats 2"
     add("A training step", run("-m", "benchmarks.train_step", "--device", device, *sizes.split()))
-    count = "--count 4000 --num-workers 0 1 4 8"
+    count = "--count 4000 --num-workers 0 1 4 8 16"
     if small:
         count = "--count 80 --num-workers 0 1 --repeats 1"
     add("Training photos", run("-m", "benchmarks.loader", "--photos", photos, *count.split()))
