@@ -61,8 +61,8 @@ def is_film(path: Path) -> bool:
 def paint_film(source: Path, target: Path, paint: Paint, shown: bool = True) -> int:
     """Paint every frame of a film or animation; return how many there were.
 
-    Sound, frame times, size and the way up stay. An interrupted run leaves no file. Raises
-    UserError.
+    Sound, frame times, size and the way up stay; where `paint` gives another size, a film's sides
+    are made even. An interrupted run leaves no file. Raises UserError.
     """
     suffix = target.suffix.lower()
     if (suffix in FILM_CODECS) != (source.suffix.lower() in FILM_CODECS):
@@ -149,6 +149,9 @@ def _transcode(
                 pending.append(writer.submit(copy_sound, what))
             else:
                 painted = paint(pixels)
+                if painted.shape != pixels.shape:  # resized: to what every player takes
+                    height, width = (side - side % 2 for side in painted.shape[:2])
+                    painted = np.ascontiguousarray(painted[:height, :width])
                 if not count:
                     _shape(av, picture, painted)
                     picture.codec_context.time_base = what[1]

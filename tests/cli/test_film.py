@@ -24,12 +24,14 @@ from inference.stylizer import Stylizer
 from tests.conftest import PHOTOS, ROOT, Run, heed_sigint
 
 
-def make_film(path: Path, frames: int = 9, size: tuple[int, int] = (96, 64)) -> Path:
+def make_film(
+    path: Path, frames: int = 9, size: tuple[int, int] = (96, 64), pix_fmt: str = "yuv420p"
+) -> Path:
     """A pan with a tone of 440 Hz, at 24000/1001 frames a second, with a gap after the fifth."""
     photo = read_photo(read_bytes(PHOTOS / "coffee.jpg"), "", longer_px=200).pixels
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=Fraction(24000, 1001))
-        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        video.width, video.height, video.pix_fmt = *size, pix_fmt
         sound = out.add_stream("aac", rate=44100)
         sound.layout = "mono"
         for i in range(frames):
@@ -84,12 +86,18 @@ def test_a_film_is_painted_frame_by_frame(run: Run, style: Path, tmp_path: Path)
             assert np.abs(found - expected).mean() < 8  # what the codec loses
 
 
-def test_an_odd_size_is_kept(run: Run, style: Path, tmp_path: Path) -> None:
-    film = make_film(tmp_path / "film.mp4", frames=2)
-    out = tmp_path / "out.mp4"
-    done = run("stylize.py", film, "--style", style, "-o", out, "--size-px", 51)
-    assert done.returncode == 0, done.stderr
-    assert described(out)[1] == (51, 34)
+def test_an_odd_size_is_kept_and_a_resized_one_is_even(
+    run: Run, style: Path, tmp_path: Path
+) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=2, size=(51, 33), pix_fmt="yuv444p")
+    for name, options, size in (("kept", (), (51, 33)), ("half", ("--size-px", 39), (38, 24))):
+        out = tmp_path / f"{name}.mp4"
+        done = run("stylize.py", film, "--style", style, "-o", out, *options)
+        assert done.returncode == 0, done.stderr
+        assert described(out)[1] == size
+        with av.open(str(out)) as painted:
+            pix_fmt = painted.streams.video[0].pix_fmt
+        assert pix_fmt == ("yuv444p" if size[0] % 2 else "yuv420p")
 
 
 def test_a_film_that_lies_on_its_side_comes_out_upright(
