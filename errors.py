@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn
 
 EXIT_USER_ERROR = 2
@@ -39,6 +40,8 @@ def run_program(main: Callable[[], int]) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need be no text
         utf = sys.stdout.encoding.lower().startswith("utf")
         sys.stdout.reconfigure(errors="surrogateescape" if utf else "backslashreplace")
+    if signal.getsignal(signal.SIGTERM) != signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, _end)
     try:
         code = main()
         sys.stdout.flush()
@@ -79,6 +82,12 @@ def run_program(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EXIT_SIGNAL + signal.SIGINT)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """End as after Ctrl-C, so that no half-written file is left."""
+    print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
+    sys.exit(EXIT_SIGNAL + number)
 
 
 def _stdout_is_unread() -> bool:

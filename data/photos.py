@@ -6,9 +6,11 @@ earlier runs.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
+import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +30,7 @@ MAX_WORKERS = 16
 READY = 3
 """So many batches of a worker wait for the training process or are with it."""
 SHARED_MEMORY = Path("/dev/shm")
+PR_SET_PDEATHSIG = 1  # prctl(2)
 MAX_DRAWS = 100
 """So many unreadable photos in a row are no accident."""
 
@@ -294,6 +297,12 @@ def workers_beside(device: torch.device, batch_bytes: int) -> int:
 
 
 def leave_stopping_to_the_parent(worker: int) -> None:
-    """Ignore SIGINT and SIGTERM: a terminal and a scheduler send them to a whole group at once."""
+    """Ignore SIGINT and SIGTERM, which a terminal and a scheduler send to a whole group at once.
+
+    On Linux a worker ends when its parent does, however that came about; else it might wait for
+    ever for someone to take its photos.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -210,7 +210,10 @@ def test_bad_films(run: Run, style: Path, tmp_path: Path) -> None:
     assert names == {"film.mp4", "cut.mp4", "text.mp4"}
 
 
-def test_an_interrupted_film_leaves_no_file(style: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_film_leaves_no_file(
+    style: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     film = make_film(tmp_path / "film.mp4", frames=200, size=(256, 192))
     command = [sys.executable, "stylize.py", film, "--style", style, "-o", tmp_path / "out.mp4"]
     with subprocess.Popen(
@@ -222,8 +225,8 @@ def test_an_interrupted_film_leaves_no_file(style: Path, tmp_path: Path) -> None
         deadline_s = time.monotonic() + 60
         while len(os.listdir(tmp_path)) < 2 and time.monotonic() < deadline_s:
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 

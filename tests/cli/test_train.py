@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -404,6 +405,35 @@ def test_a_failure_ends_the_workers_and_the_program(
     done = run("-c", program)  # workers that went on would keep it from ending
     assert done.returncode == code
     assert done.stderr.splitlines()[-1] == said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_a_run_that_is_killed_while_it_decodes(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    photos, cache = tmp_path / "photos", tmp_path / "cache"
+    photos.mkdir()
+    for i in range(200):
+        shutil.copy(PHOTOS / "astronaut.jpg", photos / f"{i}.jpg")
+    settings = [f"data.root={photos}", f"data.cache={cache}", "data.num_workers=2"]
+    settings += ["data.size_px=256"]  # more of a photo than a pipe holds
+    command = [sys.executable, "train.py", CONFIG, *TINY, *settings, "--out", tmp_path / "run"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        workers: list[psutil.Process] = []
+        deadline_s = time.monotonic() + 60
+        while len(workers) < 2 and time.monotonic() < deadline_s:
+            workers = psutil.Process(process.pid).children()
+            time.sleep(0.01)
+        time.sleep(0.5)
+        process.send_signal(number)
+        process.wait(30)
+    assert len(workers) == 2
+    gone, left = psutil.wait_procs(workers, timeout=10)
+    zombies = [worker for worker in left if worker.status() == psutil.STATUS_ZOMBIE]
+    assert len(gone) + len(zombies) == 2
+    if number == signal.SIGTERM:
+        assert process.returncode == 143
+        assert list(cache.iterdir()) == []
 
 
 def test_names_that_are_no_text(run: Run, tmp_path: Path) -> None:
