@@ -44,8 +44,9 @@ def write_report(
     record = {"machine": machine(device), "command": command, "summary": rows}
     (folder / "report.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     text = _markdown(rows, results, steps, device, command)
-    (folder / "report.md").write_text(text, "utf-8", "surrogateescape")
-    with (folder / "iterations.csv").open("w", -1, "utf-8", "surrogateescape", "") as file:
+    (folder / "report.md").write_text(text, encoding="utf-8", errors="surrogateescape")
+    csv_file = folder / "iterations.csv"
+    with csv_file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["style", "size_px", "photo", "method", "iteration", *TERMS, "seconds"])
         for result in results:

@@ -56,9 +56,8 @@ class Photos:
             self.names = sorted(name for name in names if is_photo(PurePosixPath(name)))
             found = f"{len(names)} other entries"
         elif root.suffix.lower() == ".txt" and root.is_file():
-            lines = [
-                line.strip() for line in root.read_text("utf-8", "surrogateescape").splitlines()
-            ]
+            text = root.read_text(encoding="utf-8", errors="surrogateescape")
+            lines = [line.strip() for line in text.splitlines()]
             self.names = [line for line in lines if line and not line.startswith("#")]
             found = f"{len(lines)} empty or commented lines"
         else:

@@ -120,13 +120,13 @@ def _transcode(
                     yield packet, None
                 continue
             for frame in packet.decode():
-                said = None if frame.colorspace != UNSPECIFIED else _colorspace(av, frame.height)
+                said = None if frame.colorspace != UNSPECIFIED else _colorspace(frame.height)
                 pixels = frame.to_ndarray(format="rgb24", src_colorspace=said)
                 upright = np.rot90(pixels, frame.rotation // 90)
                 yield (frame.pts, frame.time_base), np.ascontiguousarray(upright)
 
     def encode(times: tuple[int, Fraction], pixels: Pixels) -> None:
-        frame = _encodable(av, pixels, picture)
+        frame = _encodable(pixels, picture)
         frame.pts, frame.time_base = times
         out.mux(picture.encode(frame))
 
@@ -153,7 +153,7 @@ def _transcode(
                     height, width = (side - side % 2 for side in painted.shape[:2])
                     painted = np.ascontiguousarray(painted[:height, :width])
                 if not count:
-                    _shape(av, picture, painted)
+                    _shape(picture, painted)
                     picture.codec_context.time_base = what[1]
                     for name in ("color_primaries", "color_trc"):  # no frame is converted in these
                         setattr(picture.codec_context, name, getattr(video.codec_context, name))
@@ -187,33 +187,34 @@ def write_film(frames: Iterable[Pixels], target: Path, rate: int) -> None:
             picture = out.add_stream(codec, rate=rate, options=CODEC_OPTIONS[codec])
             for number, pixels in enumerate(frames):
                 if not number:
-                    _shape(av, picture, pixels)
-                out.mux(picture.encode(_encodable(av, pixels, picture)))
+                    _shape(picture, pixels)
+                out.mux(picture.encode(_encodable(pixels, picture)))
             out.mux(picture.encode(None))
 
 
-def _shape(av: ModuleType, picture: Any, pixels: Pixels) -> None:
+def _shape(picture: Any, pixels: Pixels) -> None:
     """Give a stream the shape of its frames, and say how their colours are coded."""
     picture.height, picture.width = pixels.shape[:2]
     # half as many colours as pixels need even sides
     odd = picture.height % 2 or picture.width % 2
     picture.pix_fmt = "yuv444p" if odd else "yuv420p"
-    picture.codec_context.colorspace = _colorspace(av, picture.height)
-    picture.codec_context.color_range = av.video.reformatter.ColorRange.MPEG
+    picture.codec_context.colorspace = _colorspace(picture.height)
+    picture.codec_context.color_range = _av().video.reformatter.ColorRange.MPEG
 
 
-def _encodable(av: ModuleType, pixels: Pixels, picture: Any) -> Any:
+def _encodable(pixels: Pixels, picture: Any) -> Any:
     """Return a frame as its stream says that it is coded."""
+    av = _av()
     return av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
         format=picture.pix_fmt,
-        dst_colorspace=_colorspace(av, picture.height),
+        dst_colorspace=_colorspace(picture.height),
         dst_color_range=av.video.reformatter.ColorRange.MPEG,
     )
 
 
-def _colorspace(av: ModuleType, height: int) -> Any:
+def _colorspace(height: int) -> Any:
     """Return what players take a film of this height for when it does not say."""
-    colorspaces = av.video.reformatter.Colorspace
+    colorspaces = _av().video.reformatter.Colorspace
     return colorspaces.ITU709 if height >= HD_ROWS else colorspaces.ITU601
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-ODD_NAMES = "surrogateescape"
-"""How Python keeps file names that are no UTF-8."""
+NAMES: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
+"""How text is kept in which there are file names, which need be no UTF-8."""
 
 
 class RunLog:
@@ -35,8 +35,8 @@ class RunLog:
         (folder / "config.yaml").write_text(config, encoding="utf-8")
         self.go_back(-1 if resumed_step is None else resumed_step)
         skipped = folder / "skipped.txt"
-        lines = skipped.read_text("utf-8", ODD_NAMES).splitlines() if skipped.exists() else []
-        self.skipped = dict(line.partition("\t")[::2] for line in lines)
+        text = skipped.read_text(**NAMES) if skipped.exists() else ""
+        self.skipped = dict(line.partition("\t")[::2] for line in text.splitlines())
         self.note_skipped({})
         self.tensorboard = tensorboard_writer(
             folder / "tensorboard", None if resumed_step is None else resumed_step + 1
@@ -82,7 +82,7 @@ class RunLog:
         new = {name: reason for name, reason in photos.items() if name not in self.skipped}
         self.skipped |= new
         if self.writes:
-            with (self.folder / "skipped.txt").open("a", -1, "utf-8", ODD_NAMES) as file:
+            with (self.folder / "skipped.txt").open("a", **NAMES) as file:
                 file.writelines(f"{name}\t{reason}\n" for name, reason in new.items())
         return bool(new)
 

@@ -9,7 +9,7 @@ from data.photos import Photos
 from inference.batch import plan
 
 
-def test_links_are_followed_but_not_upwards(tmp_path: Path) -> None:
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     elsewhere, photos = tmp_path / "elsewhere", tmp_path / "photos"
     for folder in (elsewhere, photos / "deep"):
         folder.mkdir(parents=True)
@@ -17,6 +17,7 @@ def test_links_are_followed_but_not_upwards(tmp_path: Path) -> None:
     (photos / "deep/linked").symlink_to(elsewhere)
     (photos / "deep/again").symlink_to(photos)
     (elsewhere / "itself").symlink_to(elsewhere)
+    (elsewhere / "round").symlink_to(photos / "deep")
     expected = [Path("deep/a.jpg"), Path("deep/linked/a.jpg")]
     assert sorted(files_below(photos)) == expected
     assert Photos(photos).names == [str(path) for path in expected]
