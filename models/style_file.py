@@ -185,7 +185,7 @@ def find_style(name_or_file: str, asked_by: str = "--style") -> Path:
 
 def style_files() -> list[Path]:
     """Return the shipped styles' files, by name."""
-    return sorted(STYLES_DIR.glob(f"*{SUFFIX}"))
+    return sorted(STYLES_DIR.glob(f"*{SUFFIX}"), key=lambda path: path.stem)
 
 
 def _read(path: Path, with_weights: bool) -> tuple[StyleInfo, dict[str, Array]]:

@@ -304,8 +304,8 @@ def test_large_photos_take_little_memory(tmp_path: Path) -> None:
 def test_list_and_help(run: Run) -> None:
     done = run("stylize.py", "--list")
     assert done.returncode == 0, done.stderr
-    for path in ROOT.glob("styles/*.safetensors"):
-        assert path.stem in done.stdout
+    names = [line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
+    assert names == sorted(path.stem for path in ROOT.glob("styles/*.safetensors"))
     code = (
         "import sys, runpy\n"
         "sys.argv = ['stylize.py', '--help']\n"
