@@ -413,8 +413,9 @@ def test_workers_end_with_a_run_that_is_killed_while_it_decodes(
 ) -> None:
     photos, cache = tmp_path / "photos", tmp_path / "cache"
     photos.mkdir()
-    for i in range(200):
-        shutil.copy(PHOTOS / "astronaut.jpg", photos / f"{i}.jpg")
+    shutil.copy(PHOTOS / "astronaut.jpg", photos / "0.jpg")
+    for i in range(1, 2000):  # seconds of decoding
+        (photos / f"{i}.jpg").hardlink_to(photos / "0.jpg")
     settings = [f"data.root={photos}", f"data.cache={cache}", "data.num_workers=2"]
     settings += ["data.size_px=256"]  # more of a photo than a pipe holds
     command = [sys.executable, "train.py", CONFIG, *TINY, *settings, "--out", tmp_path / "run"]
