@@ -287,12 +287,11 @@ def workers_beside(device: torch.device, batch_bytes: int) -> int:
     if device.type == "cpu":
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    room = MAX_WORKERS * READY * batch_bytes
+    most = cores or 1
     if SHARED_MEMORY.is_dir():
-        room = shutil.disk_usage(SHARED_MEMORY).free
+        most = min(most, shutil.disk_usage(SHARED_MEMORY).free // (READY * batch_bytes))
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's, on this machine
-    most = min(cores or 1, room // (READY * batch_bytes)) // processes
-    return max(1, min(most, MAX_WORKERS))
+    return max(1, min(most // processes, MAX_WORKERS))
 
 
 def leave_stopping_to_the_parent(worker: int) -> None:
