@@ -8,8 +8,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import shlex
-import sys
 import time
 from pathlib import Path
 from statistics import mean, median
@@ -18,7 +16,7 @@ import torch
 from torch import Tensor
 
 from baselines.kept import KeptBaseline, baseline_settings
-from baselines.report import machine, write_report
+from baselines.report import write_report
 from baselines.results import PhotoResult
 from configs.build import build_objective
 from configs.schema import INITS, Config, config_from_dict
@@ -31,6 +29,7 @@ from models.layout import MIN_SIZE_PX
 from models.style_file import find_style, load_style
 from models.transformer_net import TransformerNet
 from progress import progress_bar
+from provenance import command, machine
 
 TIMED_PASSES = 5
 SHOWN = 6
@@ -145,8 +144,7 @@ def main() -> int:
                     equal = results[-1].crossing
                     shown = (run.last if equal is None else equal, run.last)
                     rows.append([content, stylized, *(kept.picture(i) for i in shown)])
-    command = f"python {shlex.join(sys.argv)}"
-    write_report(results, args.steps, str(device), command, args.out)
+    write_report(results, args.steps, str(device), command(), args.out)
     last = f"baseline, {args.steps} iterations"
     grid = picture_grid(rows, ("photo", "network", "baseline, as good", last))
     write_image(args.out / "pictures.png", grid)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median, quantiles
 from types import ModuleType
 from typing import Any
 
-import torch
-
 from baselines.results import PhotoResult
+from provenance import machine
 
 COLUMNS = (0, 25, 50, 75, 100, 150, 200, 300, 400, 500)
 TIMED = (100, 300, 500)
@@ -57,15 +55,6 @@ def write_report(
                 values = [terms[term] for term in TERMS]
                 writer.writerow([*where, result.init, i, *values, result.baseline.seconds[i]])
     _plot(groups, steps, folder / "objective.png")
-
-
-def machine(device: str) -> str:
-    """Return a line about what the figures were measured on."""
-    if device.startswith("cuda"):
-        where = torch.cuda.get_device_name(torch.device(device))
-    else:
-        where = f"{platform.machine()} {device}, {torch.get_num_threads()} threads"
-    return f"{where}, torch {torch.__version__}, Python {platform.python_version()}"
 
 
 def _summary(group: Group, results: Sequence[PhotoResult], steps: int) -> dict[str, Any]:

@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import torch
-
 from errors import UserError, run_program
 from models.device import resolve_device
+from provenance import commit, machine
 
 ROOT = Path(__file__).parents[1]
 STYLE_IMAGE = ROOT / "assets/styles/night_wind.jpg"
@@ -34,18 +31,6 @@ def run(*arguments: object) -> str:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         raise UserError(f"{' '.join(command[1:])}: {last}; expected it to run. Try it alone.")
     return done.stdout
-
-
-def machine(device: torch.device) -> str:
-    """Return a line that says what was measured, and at which commit."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
-    commit = ""
-    if shutil.which("git"):
-        command = ["git", "rev-parse", "--short", "HEAD"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        commit = done.stdout.strip()
-    versions = f"torch {torch.__version__}, Python {platform.python_version()}"
-    return f"{device} ({name or platform.machine()}), {versions}, commit {commit or 'unknown'}."
 
 
 def short_training(out: Path, photos: Path, device: str, steps: int, *arguments: str) -> str:
@@ -85,7 +70,7 @@ def main() -> int:
         ["train.precision=fp32"],
         ["--compile"],
     )
-    lines = [machine(device), ""]
+    lines = [f"{machine(str(device))}, commit {commit() or 'unknown'}.", ""]
 
     def add(title: str, text: str) -> None:
         lines.extend([f"### {title}", "", text.rstrip(), ""])

@@ -27,7 +27,6 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from baselines.report import machine
 from benchmarks.train_step import convolution_rate
 from data.images import Pixels, read_bytes, read_photo, resized
 from data.tensors import to_pixels, to_tensor
@@ -36,6 +35,7 @@ from inference.stylizer import Stylizer
 from inference.torch_engine import TorchEngine
 from models.device import resolve_device
 from models.style_file import find_style, load_style
+from provenance import machine
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "assets/photos/astronaut.jpg"
