@@ -48,6 +48,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument("--list", action="store_true", help="list the styles and stop")
+    parser.add_argument("--card", action="store_true", help="print the style's card and stop")
     parser.add_argument(
         "--export", nargs=2, metavar=("onnx|torchscript", "FILE"), help="write the style and stop"
     )
@@ -93,9 +94,10 @@ def parse_arguments() -> argparse.Namespace:
     how.add_argument("--report", type=Path, metavar="FILE", help="write what became of each photo")
     how.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args()
-    if args.export and not args.style:
-        parser.error("--export; expected --style NAME with it; --list shows the styles")
-    if not (args.list or args.export) and not (args.inputs and args.style):
+    for name in ("card", "export"):
+        if getattr(args, name) and not args.style:
+            parser.error(f"--{name}; expected --style NAME with it; --list shows the styles")
+    if not (args.list or args.card or args.export) and not (args.inputs and args.style):
         parser.error("expected INPUT... and --style NAME; --list shows the styles")
     for name, low, high in (
         ("size_px", 1, None),
@@ -125,6 +127,9 @@ def main() -> int:
     args = parse_arguments()
     if args.list:
         list_styles()
+        return 0
+    if args.card:
+        print_cards(args.style)
         return 0
     if args.export:
         return export_style(args)
@@ -356,6 +361,14 @@ def list_styles() -> None:
     for path in style_files():
         info = read_info(path)
         print(f"{info.name:20}  {info.title}\n{'':20}  {info.about}")
+
+
+def print_cards(text: str) -> None:
+    """Print the model cards of what --style names."""
+    from models.card import card
+    from models.style_file import find_style, read_info
+
+    print("\n".join(card(read_info(find_style(style))) for style in styles_of(text)), end="")
 
 
 def export_style(args: argparse.Namespace) -> int:

@@ -30,9 +30,11 @@ from models.device import has_fast_bf16, keep_freed_memory
 from models.style_file import SUFFIX, StyleInfo, save_style
 from models.transformer_net import TransformerNet
 from progress import progress_bar
+from provenance import device_name
 from training.checkpoints import RunState, checkpoints, load_last_checkpoint, save_checkpoint
 from training.compiling import compiled
 from training.heldout import open_heldout
+from training.history import History
 from training.muon import Muon
 from training.processes import Processes
 from training.run_log import RunLog
@@ -130,8 +132,11 @@ def train(
     in_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=in_bf16)
     run = RunState(network, optimizers)
+    devices = device_name(str(device), processes.count) + (", bf16" if in_bf16 else "")
+    history = History(config, devices, len(names))
     if checkpoint:
         run.load_state_dict(checkpoint)
+        history.load_state_dict(checkpoint.get("runs_before", []))
 
     def score(images: Tensor) -> LossTerms:
         terms: LossTerms = objective(painter(images), objective.content_features(images))
@@ -177,10 +182,11 @@ def train(
         def save() -> None:
             if is_first:
                 run.elapsed_s = time.perf_counter() - started_s
-                state = run.state_dict() | {"config": config.to_dict()}
-                save_checkpoint(out / "checkpoints", run.step, state)
-                info = StyleInfo(config.name, config.to_dict(), run.step, losses, len(names))
-                save_style(out / f"style{SUFFIX}", network, info)
+                state = {"config": config.to_dict(), "runs_before": history.state_dict()}
+                save_checkpoint(out / "checkpoints", run.step, run.state_dict() | state)
+                runs = history.runs(run.step, run.elapsed_s, losses.get("heldout_total_loss"))
+                about = (config.name, config.to_dict(), run.step, losses, len(names), runs)
+                save_style(out / f"style{SUFFIX}", network, StyleInfo(*about))
 
         if not checkpoint:
             look()

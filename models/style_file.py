@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load_file, save
 
 from errors import UserError, run_program
 from models.layout import weight_shapes
@@ -43,8 +43,47 @@ class StyleFileError(UserError):
 
 
 @dataclass(frozen=True)
+class TrainingRun:
+    """One training: a style is the end of one, or of several that went on from each other."""
+
+    start: str
+    """The style whose weights it began with; empty: fresh ones."""
+    steps: int
+    batch_size: int
+    small_steps: int
+    """Steps on crops of half the side, before the others."""
+    teacher: str
+    """The style whose paintings came before the objective; empty: none."""
+    optimizer: str
+    learning_rate: float
+    num_photos: int
+    device: str
+    minutes: float
+    commit: str
+    """Of the code; empty where it is not known."""
+    command: str
+    """As it was typed; empty where it is not known."""
+    heldout_objective: float | None = None
+    """At the end; None without held-out photos."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How good a style is beside the iterative baseline, from white noise, on the same photos."""
+
+    num_photos: int
+    size_px: int
+    network: float
+    """Mean objective of the network."""
+    baseline: dict[str, float]
+    """Iteration → mean objective of the baseline."""
+    crossing: float | None = None
+    """The iteration at which the baseline passes the network, median; None: later, or unknown."""
+
+
+@dataclass(frozen=True)
 class StyleInfo:
-    """What a style file says of itself."""
+    """What a style file says of itself: its model card (models/card.py) and all that it needs."""
 
     name: str
     config: dict[str, Any]
@@ -55,6 +94,10 @@ class StyleInfo:
     photos where there were any."""
     num_photos: int = 0
     """How many photos it was trained on."""
+    runs: tuple[TrainingRun, ...] = ()
+    """The runs that it is the end of, the last one its own; none where that is not known."""
+    comparison: Comparison | None = None
+    """compare.py's figures, where `benchmarks.model_cards` put them in."""
 
     @property
     def title(self) -> str:
@@ -67,7 +110,8 @@ class StyleInfo:
     def about(self) -> str:
         """One line about how it was trained, and its image's licence."""
         licence = self.config.get("style", {}).get("licence", "")
-        facts = [licence, f"{self.steps:,} steps on {self.num_photos:,} photos"]
+        steps = sum(run.steps for run in self.runs) or self.steps
+        facts = [licence, f"{steps:,} steps on {self.num_photos:,} photos"]
         if "heldout_total_loss" in self.losses:
             facts.append(f"held-out objective {self.losses['heldout_total_loss']:.3g}")
         return "; ".join(filter(None, facts))
@@ -94,6 +138,19 @@ def write_style(path: Path, weights: dict[str, Array], info: StyleInfo, precisio
             if not np.isfinite(array).all():
                 raise ValueError(f"{name}: not finite as {precision}")
         state[name] = np.array(array, order="C")
+    _write(path, state, info)
+
+
+def rewrite_info(path: Path, info: StyleInfo) -> None:
+    """Replace what a style file says of itself; its weights stay, bit for bit.
+
+    Raises StyleFileError for a file that is no style.
+    """
+    read_info(path)
+    _write(path, load_file(path), info)
+
+
+def _write(path: Path, state: dict[str, Array], info: StyleInfo) -> None:
     metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
     metadata |= {
         key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -205,14 +262,17 @@ def _read(path: Path, with_weights: bool) -> tuple[StyleInfo, dict[str, Array]]:
             "Get or train it again."
         ) from error
     try:
+        compared = json.loads(metadata.get("comparison", "null"))
         info = StyleInfo(
             name=metadata["name"],
             config=json.loads(metadata["config"]),
             steps=int(metadata["steps"]),
             losses=json.loads(metadata["losses"]),
             num_photos=int(metadata["num_photos"]),
+            runs=tuple(TrainingRun(**run) for run in json.loads(metadata.get("runs", "[]"))),
+            comparison=Comparison(**compared) if compared else None,
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise StyleFileError(
             f"{path}: its description lacks or garbles {error}; expected a style file of format "
             f"{version}. Get or train it again."

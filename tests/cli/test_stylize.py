@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from data.images import read_bytes, read_photo, write_pixels
+from models.card import card
+from models.style_file import read_info
 from tests.conftest import PHOTOS, ROOT, Run, size_of
 
 
@@ -306,6 +308,11 @@ def test_list_and_help(run: Run) -> None:
     assert done.returncode == 0, done.stderr
     names = [line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
     assert names == sorted(path.stem for path in ROOT.glob("styles/*.safetensors"))
+    done = run("stylize.py", "--style", "wave", "--card")
+    assert done.stdout == card(read_info(ROOT / "styles/wave.safetensors"))
+    done = run("stylize.py", "--card")
+    assert done.returncode == 2
+    assert "--card; expected --style NAME with it; --list shows the styles" in done.stderr
     code = (
         "import sys, runpy\n"
         "sys.argv = ['stylize.py', '--help']\n"

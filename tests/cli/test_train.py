@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from configs.schema import load_config
 from data.photos import Crop, PhotoCrops
+from models.style_file import read_info
 from tests.conftest import PHOTOS, ROOT, STYLES, Run, heed_sigint
 from train import train
 from training.checkpoints import checkpoints, load_last_checkpoint
@@ -116,6 +117,44 @@ def test_a_run_writes_what_it_promises_and_resumes_to_identical_weights(
         assert "Traceback" not in refused.stderr
     finished = run("train.py", CONFIG, *TINY, *steps, "--out", stopped, "--resume")
     assert "already at step 6 of 6" in finished.stdout
+
+
+def test_a_style_knows_the_runs_that_it_is_the_end_of(run: Run, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    small = (*TINY, "train.max_steps=2", "name=mine", "train.optimizer=adam")
+    small += ("train.learning_rate=0.002",)
+    assert run("train.py", CONFIG, *small, "--out", first).returncode == 0
+    (alone,) = read_info(first / "style.safetensors").runs
+    assert (alone.start, alone.steps, alone.batch_size) == ("", 2, 2)
+    assert (alone.optimizer, alone.learning_rate) == ("adam", 0.002)
+    assert alone.num_photos == len(list(PHOTOS.glob("*.jpg")))
+    assert alone.minutes > 0
+    assert "cpu" in alone.device
+    assert alone.command.startswith(f"python train.py {CONFIG} data.root=")
+    assert alone.command.endswith(f"--out {first}")
+    assert alone.heldout_objective is None
+
+    # it takes them along, though the file that it began from may be another when it goes on
+    start = shutil.copy(first / "style.safetensors", tmp_path / "start.safetensors")
+    more = (*small, f"train.start={start}", "data.heldout_root=assets/photos", "data.num_heldout=1")
+    done = run("train.py", CONFIG, *more, "train.save_every_steps=1", "--out", second)
+    assert done.returncode == 0, done.stderr
+    info = read_info(second / "style.safetensors")
+    assert info.runs[0] == alone
+    assert (len(info.runs), info.runs[1].start, info.steps) == (2, "mine", 2)
+    assert info.runs[1].heldout_objective == info.losses["heldout_total_loss"]
+    (second / "checkpoints/step_00000002.pt").unlink()
+    shutil.copy(second / "style.safetensors", start)
+    assert run("train.py", CONFIG, *more, "--out", second, "--resume").returncode == 0
+    again = read_info(second / "style.safetensors").runs
+    assert (len(again), again[0]) == (2, alone)
+
+    # a style of another name is where it began, not its past
+    other = tmp_path / "other"
+    done = run("train.py", CONFIG, *more, "name=other", "--out", other)
+    assert done.returncode == 0, done.stderr
+    (only,) = read_info(other / "style.safetensors").runs
+    assert only.start == "mine"
 
 
 def test_a_non_finite_loss_goes_back_once_and_then_stops_with_good_weights(

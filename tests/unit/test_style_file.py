@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -12,7 +13,17 @@ from safetensors.torch import load_file, save_file
 
 from configs.schema import Config, load_config
 from models import style_file
-from models.style_file import StyleFileError, StyleInfo, find_style, load_style, save_style
+from models.style_file import (
+    Comparison,
+    StyleFileError,
+    StyleInfo,
+    TrainingRun,
+    find_style,
+    load_style,
+    read_info,
+    rewrite_info,
+    save_style,
+)
 from models.transformer_net import TransformerNet
 from tests.conftest import ROOT
 
@@ -66,6 +77,24 @@ def test_the_file_describes_itself_to_any_safetensors_reader(saved: Path) -> Non
     assert config["style"]["size_px"] == 384
 
 
+def test_a_description_is_replaced_and_the_weights_stay(saved: Path) -> None:
+    first = TrainingRun("", 8, 4, 2, "", "adam", 3e-3, 3, "a cpu", 1.5, "", "", 2.5)
+    second = TrainingRun("mine", 4, 2, 0, "", "muon", 1e-3, 3, "a gpu", 0.1, "abc", "train.py x")
+    compared = Comparison(2, 64, 1.25, {"50": 2.0}, 51.5)
+    for path in (saved, saved.with_name("half.safetensors")):
+        before, info = load_file(path), read_info(path)
+        assert (info.runs, info.comparison) == ((), None)
+        told = dataclasses.replace(info, runs=(first, second), comparison=compared)
+        rewrite_info(path, told)
+        assert read_info(path) == told
+        after = load_file(path)
+        assert before.keys() == after.keys()
+        for name, weight in before.items():
+            assert weight.dtype == after[name].dtype
+            assert torch.equal(weight, after[name])
+    assert "12 steps on 3 photos" in told.about
+
+
 def rewrite(path: Path, change: dict[str, str | None], weights: dict[str, torch.Tensor]) -> None:
     with safe_open(path, framework="pt") as file:
         metadata = dict(file.metadata())
@@ -84,6 +113,8 @@ def rewrite(path: Path, change: dict[str, str | None], weights: dict[str, torch.
         ({"format_version": "2"}, "style format 2; expected at most 1. Update Onestroke"),
         ({"config": "{"}, "lacks or garbles"),
         ({"steps": None}, "lacks or garbles 'steps'"),
+        ({"runs": '[{"steps": 1}]'}, "lacks or garbles"),
+        ({"comparison": "{"}, "lacks or garbles"),
         ({"config": '{"model": {"widht": 4}}'}, "describes no network that this version knows"),
         (
             {"config": '{"model": {"norm": "layer"}}'},

@@ -1,0 +1,85 @@
+"""Write the cards in styles/README.md: what the files of the styles that ship say of themselves.
+
+    python -m benchmarks.model_cards [--comparison comparison/report.json]
+
+With --comparison, compare.py's figures go into the style files first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from errors import UserError, run_program
+from models.card import card, number
+from models.style_file import (
+    LITE,
+    STYLES_DIR,
+    Comparison,
+    StyleInfo,
+    read_info,
+    rewrite_info,
+    style_files,
+)
+
+README = STYLES_DIR / "README.md"
+ITERATIONS = ("50", "75", "100", "200", "300")
+MARK = "<!-- from here on: python -m benchmarks.model_cards -->\n"
+
+
+def readme(before: str) -> str:
+    """Return styles/README.md: what is above the mark `before`, and the cards as they are now."""
+    infos = {path.stem: read_info(path) for path in style_files()}
+    lines = [
+        "| | held-out objective | baseline's iteration | lite form | above the full one |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, info in infos.items():
+        if not name.endswith(LITE):
+            crossing = info.comparison.crossing if info.comparison else None
+            full, lite = objective(info), objective(infos[name + LITE])
+            cells = (name, number(full), f"{crossing:g}" if crossing else "–", number(lite))
+            lines.append(f"| {' | '.join(cells)} | {lite / full - 1:.0%} |".replace("%", " %"))
+    cards = [card(infos[path.stem]) for path in style_files()]
+    return "\n".join([before.partition(MARK)[0] + MARK, *lines, "", *cards])
+
+
+def objective(info: StyleInfo) -> float:
+    """Return a style's held-out objective."""
+    return info.losses["heldout_total_loss"]
+
+
+def add_comparison(row: dict[str, Any]) -> Path:
+    """Put a group of compare.py's report into the card of its style; return the style's file."""
+    path = STYLES_DIR / f"{row['style']}.safetensors"
+    baseline = {i: terms["total_loss"] for i, terms in row["baseline"].items() if i in ITERATIONS}
+    compared = Comparison(
+        num_photos=row["num_photos"],
+        size_px=row["size_px"],
+        network=row["network"]["total_loss"],
+        baseline=baseline,
+        crossing=row["crossing_quartiles"][1],
+    )
+    rewrite_info(path, dataclasses.replace(read_info(path), comparison=compared))
+    return path
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The model cards of the styles that ship.")
+    parser.add_argument("--comparison", type=Path, nargs="*", default=[], metavar="REPORT.json")
+    for report in parser.parse_args().comparison:
+        if not report.is_file():
+            raise UserError(f"{report}: no such file; expected compare.py's report.json. Run it.")
+        for row in json.loads(report.read_text(encoding="utf-8"))["summary"]:
+            if row["init"] == "noise":
+                print(add_comparison(row))
+    README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
+    print(README)
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,71 @@
+"""A style's model card: what its file says of it, as Markdown."""
+
+from __future__ import annotations
+
+from models.style_file import StyleInfo, TrainingRun
+
+HEAD = ("steps", "batch", "small crops", "optimizer, rate", "photos", "device", "minutes", "commit")
+
+
+def card(info: StyleInfo) -> str:
+    """Return a style's card: work, licence, runs and their command, and how good it is."""
+    style = info.config.get("style", {})
+    work = "; ".join(filter(None, (info.title, style.get("licence"), style.get("credit"))))
+    parts = [f"## {info.name}", f"{work}."]
+    parts += [_of_runs(info), _runs(info.runs)] if info.runs else [f"{info.about}."]
+    if info.comparison:
+        parts.append(_compared(info))
+    if info.runs and info.runs[-1].command:
+        at = f", at {info.runs[-1].commit}" if info.runs[-1].commit else ""
+        parts.append(f"The last run{at}:\n\n    {info.runs[-1].command}")
+    return "\n\n".join(parts) + "\n"
+
+
+def number(value: float) -> str:
+    """Return an objective as the documents write it."""
+    return f"{value:.2e}".replace("e+0", "e").replace("e+", "e")
+
+
+def _of_runs(info: StyleInfo) -> str:
+    """Return where the runs began, and their sums."""
+    start = info.runs[0].start
+    minutes = sum(run.minutes for run in info.runs)
+    time = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes"
+    begin = f"the weights of {start}" if start else "fresh weights"
+    steps = sum(run.steps for run in info.runs)
+    again = "; each run goes on from the one above" if len(info.runs) > 1 else ""
+    return f"From {begin}, {steps:,} steps, {time}{again}:"
+
+
+def _runs(runs: tuple[TrainingRun, ...]) -> str:
+    lines = [f"| {' | '.join(HEAD)} | held-out objective |", f"|{' --- |' * (len(HEAD) + 1)}"]
+    for run in runs:
+        teacher = f"teacher {run.teacher}, " if run.teacher else ""
+        cells = (
+            f"{run.steps:,}",
+            run.batch_size,
+            f"{run.small_steps:,}" if run.small_steps else "–",
+            f"{teacher}{run.optimizer.capitalize()}, {run.learning_rate:g}",
+            f"{run.num_photos:,}",
+            run.device,
+            f"{run.minutes:,.{0 if run.minutes >= 10 else 1}f}",
+            run.commit or "–",
+            "–" if run.heldout_objective is None else number(run.heldout_objective),
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def _compared(info: StyleInfo) -> str:
+    """Return how the style stands beside the baseline."""
+    compared = info.comparison
+    assert compared
+    side = compared.size_px
+    iterations = ", ".join(f"{i}: {number(v)}" for i, v in compared.baseline.items())
+    text = (
+        f"On {compared.num_photos} photos, {side} × {side} px: {number(compared.network)}. The "
+        f"iterative baseline from white noise after so many iterations: {iterations}."
+    )
+    if compared.crossing is not None:
+        text += f" It passes the network at iteration {compared.crossing:g} (median)."
+    return text

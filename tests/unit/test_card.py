@@ -1,0 +1,83 @@
+"""A style's card, and what goes into it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import model_cards
+from models.card import card
+from models.style_file import Comparison, StyleInfo, TrainingRun, read_info, save_style
+from models.transformer_net import TransformerNet
+from provenance import commit, device_name
+
+RUN = TrainingRun("", 1500, 4, 300, "", "adam", 3e-3, 20, "a cpu", 60, "", "", 5.64e5)
+STYLE = {"title": "Waves", "artist": "A. Painter", "licence": "CC0", "credit": "a museum"}
+
+
+def test_a_card_says_all_that_the_file_does() -> None:
+    last = dataclasses.replace(
+        RUN, start="waves", small_steps=0, teacher="big", commit="abc", minutes=45.5, command="go"
+    )
+    compared = Comparison(50, 256, 1.49e5, {"50": 1.64e5, "300": 9.06e4}, 51.5)
+    info = StyleInfo("waves", {"style": STYLE}, 1500, {}, 20, (RUN, last), compared)
+    assert (
+        card(info)
+        == """## waves
+
+Waves, A. Painter; CC0; a museum.
+
+From fresh weights, 3,000 steps, 1.8 hours; each run goes on from the one above:
+
+| steps | batch | small crops | optimizer, rate | photos | device | minutes | commit | held-out objective |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| 1,500 | 4 | 300 | Adam, 0.003 | 20 | a cpu | 60 | – | 5.64e5 |
+| 1,500 | 4 | – | teacher big, Adam, 0.003 | 20 | a cpu | 46 | abc | 5.64e5 |
+
+On 50 photos, 256 × 256 px: 1.49e5. The iterative baseline from white noise after so many \
+iterations: 50: 1.64e5, 300: 9.06e4. It passes the network at iteration 51.5 (median).
+
+The last run, at abc:
+
+    go
+"""  # noqa: E501
+    )
+
+
+def test_a_card_of_a_style_that_knows_little() -> None:
+    assert card(StyleInfo("waves", {}, 3)) == "## waves\n\nwaves.\n\n3 steps on 0 photos.\n"
+
+
+def test_a_comparison_goes_into_the_card_of_its_style(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_cards, "STYLES_DIR", tmp_path)
+    torch.manual_seed(0)
+    config = {"model": {"width": 4, "num_blocks": 1}}
+    save_style(tmp_path / "mine.safetensors", TransformerNet(4, 1), StyleInfo("mine", config))
+    row = {
+        "style": "mine",
+        "size_px": 64,
+        "num_photos": 2,
+        "network": {"total_loss": 3.0},
+        "baseline": {i: {"total_loss": float(i)} for i in ("0", "25", "50", "300")},
+        "crossing_quartiles": [1.0, None, None],
+    }
+    path = model_cards.add_comparison(json.loads(json.dumps(row)))
+    found = read_info(path).comparison
+    assert found == Comparison(2, 64, 3.0, {"50": 50.0, "300": 300.0}, None)
+
+
+def test_where_it_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert device_name("cpu").endswith(f"cpu, {torch.get_num_threads()} threads") or (
+        torch.get_num_threads() == 1
+    )
+    assert device_name("cpu", 2) == f"2 × {device_name('cpu')}"
+    monkeypatch.setattr("provenance.ROOT", tmp_path)  # no repository, though one may be around it
+    assert commit() == ""
+    monkeypatch.setenv("PATH", str(tmp_path))  # no git
+    assert commit() == ""
