@@ -39,9 +39,9 @@ def readme(before: str) -> str:
     ]
     for name, info in infos.items():
         if not name.endswith(LITE):
-            crossing = info.comparison.crossing if info.comparison else None
+            crossings = [f"{one.crossing:g}" for one in info.comparisons if one.crossing]
             full, lite = objective(info), objective(infos[name + LITE])
-            cells = (name, number(full), f"{crossing:g}" if crossing else "–", number(lite))
+            cells = (name, number(full), *(crossings or ["–"])[:1], number(lite))
             lines.append(f"| {' | '.join(cells)} | {lite / full - 1:.0%} |".replace("%", " %"))
     cards = [card(infos[path.stem]) for path in style_files()]
     return "\n".join([before.partition(MARK)[0] + MARK, *lines, "", *cards])
@@ -53,7 +53,10 @@ def objective(info: StyleInfo) -> float:
 
 
 def add_comparison(row: dict[str, Any]) -> Path:
-    """Put a group of compare.py's report into the card of its style; return the style's file."""
+    """Put a group of compare.py's report into the card of its style; return the style's file.
+
+    It takes the place of one with as many photos of that size.
+    """
     path = STYLES_DIR / f"{row['style']}.safetensors"
     baseline = {i: terms["total_loss"] for i, terms in row["baseline"].items() if i in ITERATIONS}
     compared = Comparison(
@@ -63,7 +66,11 @@ def add_comparison(row: dict[str, Any]) -> Path:
         baseline=baseline,
         crossing=row["crossing_quartiles"][1],
     )
-    rewrite_info(path, dataclasses.replace(read_info(path), comparison=compared))
+    info = read_info(path)
+    same = (compared.num_photos, compared.size_px)
+    others = [one for one in info.comparisons if (one.num_photos, one.size_px) != same]
+    comparisons = tuple(sorted([*others, compared], key=lambda one: -one.num_photos))
+    rewrite_info(path, dataclasses.replace(info, comparisons=comparisons))
     return path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.style_file import StyleInfo, TrainingRun
+from models.style_file import Comparison, StyleInfo, TrainingRun
 
 HEAD = ("steps", "batch", "small crops", "optimizer, rate", "photos", "device", "minutes", "commit")
 
@@ -13,8 +13,7 @@ def card(info: StyleInfo) -> str:
     work = "; ".join(filter(None, (info.title, style.get("licence"), style.get("credit"))))
     parts = [f"## {info.name}", f"{work}."]
     parts += [_of_runs(info), _runs(info.runs)] if info.runs else [f"{info.about}."]
-    if info.comparison:
-        parts.append(_compared(info))
+    parts += map(_compared, info.comparisons)
     if info.runs and info.runs[-1].command:
         at = f", at {info.runs[-1].commit}" if info.runs[-1].commit else ""
         parts.append(f"The last run{at}:\n\n    {info.runs[-1].command}")
@@ -56,10 +55,8 @@ def _runs(runs: tuple[TrainingRun, ...]) -> str:
     return "\n".join(lines)
 
 
-def _compared(info: StyleInfo) -> str:
+def _compared(compared: Comparison) -> str:
     """Return how the style stands beside the baseline."""
-    compared = info.comparison
-    assert compared
     side = compared.size_px
     iterations = ", ".join(f"{i}: {number(v)}" for i, v in compared.baseline.items())
     text = (

@@ -96,7 +96,7 @@ class StyleInfo:
     """How many photos it was trained on."""
     runs: tuple[TrainingRun, ...] = ()
     """The runs that it is the end of, the last one its own; none where that is not known."""
-    comparison: Comparison | None = None
+    comparisons: tuple[Comparison, ...] = ()
     """compare.py's figures, where `benchmarks.model_cards` put them in."""
 
     @property
@@ -262,7 +262,7 @@ def _read(path: Path, with_weights: bool) -> tuple[StyleInfo, dict[str, Array]]:
             "Get or train it again."
         ) from error
     try:
-        compared = json.loads(metadata.get("comparison", "null"))
+        compared = json.loads(metadata.get("comparisons", "[]"))
         info = StyleInfo(
             name=metadata["name"],
             config=json.loads(metadata["config"]),
@@ -270,7 +270,7 @@ def _read(path: Path, with_weights: bool) -> tuple[StyleInfo, dict[str, Array]]:
             losses=json.loads(metadata["losses"]),
             num_photos=int(metadata["num_photos"]),
             runs=tuple(TrainingRun(**run) for run in json.loads(metadata.get("runs", "[]"))),
-            comparison=Comparison(**compared) if compared else None,
+            comparisons=tuple(Comparison(**one) for one in compared),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StyleFileError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ def test_a_card_says_all_that_the_file_does() -> None:
         RUN, start="waves", small_steps=0, teacher="big", commit="abc", minutes=45.5, command="go"
     )
     compared = Comparison(50, 256, 1.49e5, {"50": 1.64e5, "300": 9.06e4}, 51.5)
-    info = StyleInfo("waves", {"style": STYLE}, 1500, {}, 20, (RUN, last), compared)
+    info = StyleInfo("waves", {"style": STYLE}, 1500, {}, 20, (RUN, last), (compared,))
     assert (
         card(info)
         == """## waves
@@ -67,9 +66,15 @@ def test_a_comparison_goes_into_the_card_of_its_style(
         "baseline": {i: {"total_loss": float(i)} for i in ("0", "25", "50", "300")},
         "crossing_quartiles": [1.0, None, None],
     }
-    path = model_cards.add_comparison(json.loads(json.dumps(row)))
-    found = read_info(path).comparison
-    assert found == Comparison(2, 64, 3.0, {"50": 50.0, "300": 300.0}, None)
+    few = Comparison(2, 64, 3.0, {"50": 50.0, "300": 300.0}, None)
+    assert read_info(model_cards.add_comparison(row)).comparisons == (few,)
+    row |= {"num_photos": 9, "crossing_quartiles": [1.0, 51.5, None]}
+    path = model_cards.add_comparison(row)
+    many = dataclasses.replace(few, num_photos=9, crossing=51.5)
+    assert read_info(path).comparisons == (many, few)
+    row["network"] = {"total_loss": 2.0}
+    model_cards.add_comparison(row)
+    assert read_info(path).comparisons == (dataclasses.replace(many, network=2.0), few)
 
 
 def test_where_it_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ def test_a_description_is_replaced_and_the_weights_stay(saved: Path) -> None:
     compared = Comparison(2, 64, 1.25, {"50": 2.0}, 51.5)
     for path in (saved, saved.with_name("half.safetensors")):
         before, info = load_file(path), read_info(path)
-        assert (info.runs, info.comparison) == ((), None)
-        told = dataclasses.replace(info, runs=(first, second), comparison=compared)
+        assert (info.runs, info.comparisons) == ((), ())
+        told = dataclasses.replace(info, runs=(first, second), comparisons=(compared,))
         rewrite_info(path, told)
         assert read_info(path) == told
         after = load_file(path)
@@ -114,7 +114,7 @@ def rewrite(path: Path, change: dict[str, str | None], weights: dict[str, torch.
         ({"config": "{"}, "lacks or garbles"),
         ({"steps": None}, "lacks or garbles 'steps'"),
         ({"runs": '[{"steps": 1}]'}, "lacks or garbles"),
-        ({"comparison": "{"}, "lacks or garbles"),
+        ({"comparisons": "{"}, "lacks or garbles"),
         ({"config": '{"model": {"widht": 4}}'}, "describes no network that this version knows"),
         (
             {"config": '{"model": {"norm": "layer"}}'},
