@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from models.style_file import Comparison, StyleInfo, TrainingRun
 
-HEAD = ("steps", "batch", "small crops", "optimizer, rate", "photos", "device", "minutes", "commit")
+HEAD = (
+    "steps",
+    "batch",
+    "small crops",
+    "optimizer, rate",
+    "style weight",
+    "photos",
+    "device",
+    "minutes",
+    "commit",
+    "held-out objective",
+)
 
 
 def card(info: StyleInfo) -> str:
@@ -37,7 +48,7 @@ def _of_runs(info: StyleInfo) -> str:
 
 
 def _runs(runs: tuple[TrainingRun, ...]) -> str:
-    lines = [f"| {' | '.join(HEAD)} | held-out objective |", f"|{' --- |' * (len(HEAD) + 1)}"]
+    lines = [f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}"]
     for run in runs:
         teacher = f"teacher {run.teacher}, " if run.teacher else ""
         cells = (
@@ -45,6 +56,7 @@ def _runs(runs: tuple[TrainingRun, ...]) -> str:
             run.batch_size,
             f"{run.small_steps:,}" if run.small_steps else "–",
             f"{teacher}{run.optimizer.capitalize()}, {run.learning_rate:g}",
+            f"{run.style_weight:g}",
             f"{run.num_photos:,}",
             run.device,
             f"{run.minutes:,.{0 if run.minutes >= 10 else 1}f}",

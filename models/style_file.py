@@ -56,6 +56,8 @@ class TrainingRun:
     """The style whose paintings came before the objective; empty: none."""
     optimizer: str
     learning_rate: float
+    style_weight: float
+    """Of the objective, which is no measure between runs with another."""
     num_photos: int
     device: str
     minutes: float

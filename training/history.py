@@ -34,6 +34,7 @@ class History:
             teacher=train.teacher,
             optimizer=train.optimizer,
             learning_rate=train.learning_rate,
+            style_weight=config.loss.style_weight,
             num_photos=num_photos,
             device=device,
             minutes=0.0,

@@ -14,7 +14,7 @@ from models.style_file import Comparison, StyleInfo, TrainingRun, read_info, sav
 from models.transformer_net import TransformerNet
 from provenance import commit, device_name
 
-RUN = TrainingRun("", 1500, 4, 300, "", "adam", 3e-3, 20, "a cpu", 60, "", "", 5.64e5)
+RUN = TrainingRun("", 1500, 4, 300, "", "adam", 3e-3, 5, 20, "a cpu", 60, "", "", 5.64e5)
 STYLE = {"title": "Waves", "artist": "A. Painter", "licence": "CC0", "credit": "a museum"}
 
 
@@ -32,10 +32,10 @@ Waves, A. Painter; CC0; a museum.
 
 From fresh weights, 3,000 steps, 1.8 hours; each run goes on from the one above:
 
-| steps | batch | small crops | optimizer, rate | photos | device | minutes | commit | held-out objective |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
-| 1,500 | 4 | 300 | Adam, 0.003 | 20 | a cpu | 60 | – | 5.64e5 |
-| 1,500 | 4 | – | teacher big, Adam, 0.003 | 20 | a cpu | 46 | abc | 5.64e5 |
+| steps | batch | small crops | optimizer, rate | style weight | photos | device | minutes | commit | held-out objective |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+| 1,500 | 4 | 300 | Adam, 0.003 | 5 | 20 | a cpu | 60 | – | 5.64e5 |
+| 1,500 | 4 | – | teacher big, Adam, 0.003 | 5 | 20 | a cpu | 46 | abc | 5.64e5 |
 
 On 50 photos, 256 × 256 px: 1.49e5. The iterative baseline from white noise after so many \
 iterations: 50: 1.64e5, 300: 9.06e4. It passes the network at iteration 51.5 (median).

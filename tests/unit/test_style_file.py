@@ -78,8 +78,10 @@ def test_the_file_describes_itself_to_any_safetensors_reader(saved: Path) -> Non
 
 
 def test_a_description_is_replaced_and_the_weights_stay(saved: Path) -> None:
-    first = TrainingRun("", 8, 4, 2, "", "adam", 3e-3, 3, "a cpu", 1.5, "", "", 2.5)
-    second = TrainingRun("mine", 4, 2, 0, "", "muon", 1e-3, 3, "a gpu", 0.1, "abc", "train.py x")
+    first = TrainingRun("", 8, 4, 2, "", "adam", 3e-3, 5.0, 3, "a cpu", 1.5, "", "", 2.5)
+    second = TrainingRun(
+        "mine", 4, 2, 0, "", "muon", 1e-3, 5.0, 3, "a gpu", 0.1, "abc", "train.py x"
+    )
     compared = Comparison(2, 64, 1.25, {"50": 2.0}, 51.5)
     for path in (saved, saved.with_name("half.safetensors")):
         before, info = load_file(path), read_info(path)
