@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmarks.grid import grid_of
+from benchmarks.model_cards import README, readme
 from configs.schema import config_from_dict, load_config
 from data.tensors import read_rgb
 from models.style_file import LITE, load_style, read_info, style_files
@@ -56,3 +57,25 @@ def test_its_config_is_the_one_it_was_trained_with(path: Path) -> None:
     assert config.train == trained.train
     assert config.data.size_px == trained.data.size_px
     assert f"python train.py configs/styles/{yaml.name}" in yaml.read_text()
+
+
+@pytest.mark.parametrize("path", style_files(), ids=lambda path: path.stem)
+def test_its_card_is_its_own(path: Path) -> None:
+    info = read_info(path)
+    run = info.runs[-1]
+    train = info.config["train"]
+    keys = ("start", "batch_size", "teacher", "optimizer", "learning_rate")
+    assert {key: getattr(run, key) for key in keys} == {key: train[key] for key in keys}
+    assert run.style_weight == info.config["loss"]["style_weight"]
+    assert (run.steps, run.num_photos) == (info.steps, info.num_photos)
+    assert run.heldout_objective == info.losses["heldout_total_loss"]
+    assert run.command.startswith(f"python train.py configs/styles/{path.stem}.yaml ")
+    assert run.minutes > 0
+    assert run.device
+    assert run.commit
+    assert not run.commit.endswith("-dirty")
+
+
+def test_the_page_of_cards_is_what_the_files_say() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert text == readme(text)
