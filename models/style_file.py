@@ -160,6 +160,8 @@ def _write(path: Path, state: dict[str, Array], info: StyleInfo) -> None:
     }
     style = info.config.get("style", {})
     metadata |= {"licence": style.get("licence", ""), "credit": style.get("credit", "")}
+    # names of files need be no text: what is none becomes an escape, which JSON reads back
+    metadata = {k: v.encode("utf-8", "backslashreplace").decode() for k, v in metadata.items()}
     with whole_file(path) as beside:
         beside.write_bytes(save(state, metadata))  # save_file's would be readable by us alone
 

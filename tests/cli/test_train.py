@@ -477,7 +477,7 @@ def test_workers_end_with_a_run_that_is_killed_while_it_decodes(
 
 
 def test_names_that_are_no_text(run: Run, tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
+    photos = tmp_path / os.fsdecode(b"photos\xfe")
     shutil.copytree(PHOTOS, photos)
     name = os.fsdecode(b"broken\xff.jpg")
     (photos / name).write_bytes(b"no photo")
@@ -486,3 +486,12 @@ def test_names_that_are_no_text(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     skipped = (tmp_path / "run/skipped.txt").read_bytes()
     assert skipped.startswith(b"broken\xff.jpg\tbroken")
+    info = read_info(tmp_path / "run/style.safetensors")
+    assert info.config["data"]["root"] == str(photos)
+    assert f"data.root={photos}" in info.runs[-1].command
+    resumed = run("train.py", CONFIG, *TINY, *steps, "--out", tmp_path / "run", "--resume")
+    assert "already at step 4 of 4" in resumed.stdout
+    style = str(tmp_path / "run/style.safetensors")
+    command = [sys.executable, "stylize.py", "--style", style, "--card"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    assert b"photos\xfe" in shown.stdout  # as any program prints a name
