@@ -50,7 +50,7 @@ class History:
             self._run,
             steps=step,
             small_steps=min(step, self._run.small_steps),
-            minutes=round(elapsed_s / 60, 2),
+            minutes=elapsed_s / 60,
             heldout_objective=heldout_objective,
         )
         return (*self.before, now)
