@@ -36,11 +36,16 @@ def number(value: float) -> str:
     return f"{value:.2e}".replace("e+0", "e").replace("e+", "e")
 
 
+def _short(minutes: float) -> str:
+    """Return minutes as a table has them."""
+    return f"{minutes:,.{0 if minutes >= 10 else 1}f}"
+
+
 def _of_runs(info: StyleInfo) -> str:
     """Return where the runs began, and their sums."""
     start = info.runs[0].start
     minutes = sum(run.minutes for run in info.runs)
-    time = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes"
+    time = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{_short(minutes)} minutes"
     begin = f"the weights of {start}" if start else "fresh weights"
     steps = sum(run.steps for run in info.runs)
     again = "; each run goes on from the one above" if len(info.runs) > 1 else ""
@@ -59,7 +64,7 @@ def _runs(runs: tuple[TrainingRun, ...]) -> str:
             f"{run.style_weight:g}",
             f"{run.num_photos:,}",
             run.device,
-            f"{run.minutes:,.{0 if run.minutes >= 10 else 1}f}",
+            _short(run.minutes),
             run.commit or "–",
             "–" if run.heldout_objective is None else number(run.heldout_objective),
         )

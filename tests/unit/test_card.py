@@ -47,6 +47,12 @@ The last run, at abc:
     )
 
 
+def test_a_short_run() -> None:
+    text = card(StyleInfo("waves", {}, runs=(dataclasses.replace(RUN, minutes=1.5),)))
+    assert "From fresh weights, 1,500 steps, 1.5 minutes:" in text
+    assert "| a cpu | 1.5 | – |" in text
+
+
 def test_a_card_of_a_style_that_knows_little() -> None:
     assert card(StyleInfo("waves", {}, 3)) == "## waves\n\nwaves.\n\n3 steps on 0 photos.\n"
 
