@@ -185,8 +185,8 @@ def train(
                 state = {"config": config.to_dict(), "runs_before": history.state_dict()}
                 save_checkpoint(out / "checkpoints", run.step, run.state_dict() | state)
                 runs = history.runs(run.step, run.elapsed_s, losses.get("heldout_total_loss"))
-                about = (config.name, config.to_dict(), run.step, losses, len(names), runs)
-                save_style(out / f"style{SUFFIX}", network, StyleInfo(*about))
+                info = StyleInfo(config.name, config.to_dict(), run.step, losses, len(names), runs)
+                save_style(out / f"style{SUFFIX}", network, info)
 
         if not checkpoint:
             look()
