@@ -15,6 +15,10 @@ from models.transformer_net import TransformerNet
 from provenance import commit, device_name
 
 RUN = TrainingRun("", 1500, 4, 300, "", "adam", 3e-3, 5, 20, "a cpu", 60, "", "", 5.64e5)
+HEAD = (
+    "| steps | batch | small crops | optimizer, rate | style weight | photos | device | minutes "
+    "| commit | held-out objective |"
+)
 STYLE = {"title": "Waves", "artist": "A. Painter", "licence": "CC0", "credit": "a museum"}
 
 
@@ -26,13 +30,13 @@ def test_a_card_says_all_that_the_file_does() -> None:
     info = StyleInfo("waves", {"style": STYLE}, 1500, {}, 20, (RUN, last), (compared,))
     assert (
         card(info)
-        == """## waves
+        == f"""## waves
 
 Waves, A. Painter; CC0; a museum.
 
 From fresh weights, 3,000 steps, 1.8 hours; each run goes on from the one above:
 
-| steps | batch | small crops | optimizer, rate | style weight | photos | device | minutes | commit | held-out objective |
+{HEAD}
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 | 1,500 | 4 | 300 | Adam, 0.003 | 5 | 20 | a cpu | 60 | – | 5.64e5 |
 | 1,500 | 4 | – | teacher big, Adam, 0.003 | 5 | 20 | a cpu | 46 | abc | 5.64e5 |
@@ -43,7 +47,7 @@ iterations: 50: 1.64e5, 300: 9.06e4. It passes the network at iteration 51.5 (me
 The last run, at abc:
 
     go
-"""  # noqa: E501
+"""
     )
 
 
@@ -84,9 +88,9 @@ def test_a_comparison_goes_into_the_card_of_its_style(
 
 
 def test_where_it_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert device_name("cpu").endswith(f"cpu, {torch.get_num_threads()} threads") or (
-        torch.get_num_threads() == 1
-    )
+    for threads, text in ((1, "cpu, 1 thread"), (2, "cpu, 2 threads")):
+        monkeypatch.setattr("torch.get_num_threads", lambda threads=threads: threads)
+        assert device_name("cpu").endswith(text)
     assert device_name("cpu", 2) == f"2 × {device_name('cpu')}"
     monkeypatch.setattr("provenance.ROOT", tmp_path)  # no repository, though one may be around it
     assert commit() == ""
