@@ -26,7 +26,7 @@ from errors import UserError, run_program
 from losses.perceptual import LossTerms, PerceptualLoss
 from models.device import keep_freed_memory, resolve_device
 from models.layout import MIN_SIZE_PX
-from models.style_file import find_style, load_style
+from models.style_file import find_style, load_style, weights_digest
 from models.transformer_net import TransformerNet
 from progress import progress_bar
 from provenance import command, machine
@@ -81,6 +81,8 @@ class Style:
     """A trained network and the objective it was trained on."""
 
     name: str
+    weights: str
+    """Their digest."""
     network: TransformerNet
     objective: PerceptualLoss
     config: Config
@@ -100,10 +102,12 @@ def main() -> int:
     keep_freed_memory(max(args.sizes_px) ** 2)
     styles = []
     for name, image in zip(args.style, args.style_image, strict=True):
-        network, info = load_style(find_style(name), device)
+        path = find_style(name)
+        network, info = load_style(path, device)
         config = config_from_dict(info.config, name)
         objective = build_objective(config.loss, image, config.style.size_px, device)
-        styles.append(Style(info.name, network, objective, config, image.read_bytes()))
+        weights = weights_digest(path)
+        styles.append(Style(info.name, weights, network, objective, config, image.read_bytes()))
     photos = Photos(args.photos)
     names = photos.names[: args.num_photos]
     for name in names:  # a bad one is told of now, not after hours
@@ -138,7 +142,8 @@ def main() -> int:
                     args.out / "baselines" / f"{Path(name).stem}_{size_px}_{init}",
                 )
                 run = kept.run(terms["total_loss"], machine(str(device)), progress.update)
-                results.append(PhotoResult(style.name, name, size_px, init, terms, network_s, run))
+                about = (style.name, style.weights, name, size_px, init)
+                results.append(PhotoResult(*about, terms, network_s, run))
                 first = (styles[0], args.sizes_px[0], args.init[0])
                 if (style, size_px, init) == first and len(rows) < SHOWN:
                     equal = results[-1].crossing

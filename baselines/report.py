@@ -70,6 +70,7 @@ def _summary(group: Group, results: Sequence[PhotoResult], steps: int) -> dict[s
             seconds[iteration] = median(reached)
     return {
         "style": group[0],
+        "weights": results[0].weights,
         "size_px": group[1],
         "init": group[2],
         "num_photos": len(results),

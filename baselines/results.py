@@ -45,6 +45,8 @@ class PhotoResult:
     """One photo at one size in one style: the network, and the baseline from one start."""
 
     style: str
+    weights: str
+    """The digest of the network's weights."""
     photo: str
     size_px: int
     init: str

@@ -23,6 +23,7 @@ from models.style_file import (
     read_info,
     rewrite_info,
     style_files,
+    weights_digest,
 )
 
 README = STYLES_DIR / "README.md"
@@ -55,9 +56,16 @@ def objective(info: StyleInfo) -> float:
 def add_comparison(row: dict[str, Any]) -> Path:
     """Put a group of compare.py's report into the card of its style; return the style's file.
 
-    It takes the place of one with as many photos of that size.
+    It takes the place of one with as many photos of that size. Raises UserError for a report of
+    other weights than the file's.
     """
     path = STYLES_DIR / f"{row['style']}.safetensors"
+    theirs, ours = row.get("weights"), weights_digest(path)
+    if theirs != ours:
+        raise UserError(
+            f"the comparison of {row['style']}: of weights {theirs}; expected {ours}, those of "
+            f"{path}. Run compare.py again: it keeps the baseline."
+        )
     baseline = {i: terms["total_loss"] for i, terms in row["baseline"].items() if i in ITERATIONS}
     compared = Comparison(
         num_photos=row["num_photos"],

@@ -8,6 +8,7 @@ python -m models.style_file import FILE.pth -o mine.safetensors
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -169,6 +170,13 @@ def _write(path: Path, state: dict[str, Array], info: StyleInfo) -> None:
 def read_info(path: Path) -> StyleInfo:
     """Return what a style file says of itself, without its weights. Raises StyleFileError."""
     return _read(path, with_weights=False)[0]
+
+
+def weights_digest(path: Path) -> str:
+    """Return what tells a style file's weights from others, whatever it says of itself."""
+    content = path.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")  # a length, and JSON of that length
+    return hashlib.sha256(content[header:]).hexdigest()[:16]
 
 
 def read_style(path: Path) -> tuple[StyleInfo, dict[str, Array]]:

@@ -9,8 +9,16 @@ import pytest
 import torch
 
 from benchmarks import model_cards
+from errors import UserError
 from models.card import card
-from models.style_file import Comparison, StyleInfo, TrainingRun, read_info, save_style
+from models.style_file import (
+    Comparison,
+    StyleInfo,
+    TrainingRun,
+    read_info,
+    save_style,
+    weights_digest,
+)
 from models.transformer_net import TransformerNet
 from provenance import commit, device_name
 
@@ -70,6 +78,7 @@ def test_a_comparison_goes_into_the_card_of_its_style(
     save_style(tmp_path / "mine.safetensors", TransformerNet(4, 1), StyleInfo("mine", config))
     row = {
         "style": "mine",
+        "weights": weights_digest(tmp_path / "mine.safetensors"),
         "size_px": 64,
         "num_photos": 2,
         "network": {"total_loss": 3.0},
@@ -84,7 +93,14 @@ def test_a_comparison_goes_into_the_card_of_its_style(
     assert read_info(path).comparisons == (many, few)
     row["network"] = {"total_loss": 2.0}
     model_cards.add_comparison(row)
-    assert read_info(path).comparisons == (dataclasses.replace(many, network=2.0), few)
+    after = (dataclasses.replace(many, network=2.0), few)
+    assert read_info(path).comparisons == after
+    save_style(path, TransformerNet(4, 1), read_info(path))  # trained again
+    with pytest.raises(
+        UserError, match=rf"of weights {row['weights']}; expected {weights_digest(path)}"
+    ):
+        model_cards.add_comparison(row)
+    assert read_info(path).comparisons == after
 
 
 def test_where_it_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def terms(total: float) -> dict[str, float]:
 def result(photo: str, network: float, totals: list[float], init: str = "noise") -> PhotoResult:
     seconds = [float(i) for i in range(len(totals))]
     run = BaselineRun([terms(total) for total in totals], seconds, "an abacus")
-    return PhotoResult("mine", photo, 256, init, terms(network), 0.5, run)
+    return PhotoResult("mine", "c0ffee", photo, 256, init, terms(network), 0.5, run)
 
 
 @pytest.fixture
@@ -44,6 +44,7 @@ def test_report(results: list[PhotoResult], tmp_path: Path) -> None:
     report = json.loads((tmp_path / "report.json").read_text())
     noise, content = report["summary"]
     assert (noise["init"], content["init"]) == ("noise", "content")
+    assert noise["weights"] == "c0ffee"
     # of 1, 2 and never: the upper quartile lies between 2 and never
     assert noise["crossing_quartiles"] == [1.5, 2, None]
     assert content["crossing_quartiles"] == [1, 1, 1]
