@@ -70,6 +70,9 @@ def parse_arguments() -> argparse.Namespace:
         "--grain", type=int, default=2, metavar="N", help="noise for flat areas: levels; default 2"
     )
     look.add_argument(
+        "--margin-px", type=int, default=8, metavar="N", help="painted beyond the edge; default 8"
+    )
+    look.add_argument(
         "--smooth", type=float, default=0.0, metavar="S", help="films: less flicker, 0 to 1"
     )
     look.add_argument(
@@ -350,6 +353,7 @@ class Studio:
                 engine=args.engine,
                 tile_px=args.tile_px,
                 grain=args.grain,
+                margin_px=args.margin_px,
             )
         return self.stylizers[style]
 

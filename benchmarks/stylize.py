@@ -75,10 +75,13 @@ def psnr(a: Pixels, b: Pixels) -> float:
 
 
 def ways_of_ours(style: str, device: str) -> dict[str, Stylizer]:
-    """Return what `--precision auto` takes, and int8 where that is to be had."""
-    ways = [Stylizer(style, device)]
+    """Return what `--precision auto` takes, and int8 where that is to be had: the plain way's work.
+
+    So without a margin, which `commands` and `folder_throughput` have.
+    """
+    ways = [Stylizer(style, device, margin_px=0)]
     with contextlib.suppress(UserError):  # not on this device
-        ways.append(Stylizer(style, device, precision="int8"))
+        ways.append(Stylizer(style, device, precision="int8", margin_px=0))
     return {
         f"ours, {type(way.engine).__name__.removesuffix('Engine')} {way.engine.precision}": way
         for way in ways

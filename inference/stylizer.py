@@ -10,11 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, overload
 
+import numpy as np
+
 from data.images import Picture, Pixels, as_photo, as_picture
 from errors import UserError
 from inference.grain import GRAIN, MAX_GRAIN, with_grain
 from inference.memory import available_bytes
-from models.layout import MIN_SIZE_PX
+from models.layout import MIN_SIZE_PX, STRIDE
 from models.style_file import StyleInfo, find_style
 
 if TYPE_CHECKING:  # it takes torch
@@ -24,6 +26,11 @@ ENGINES = ("auto", "openvino", "torch")
 BYTES_PER_PIXEL = 400
 """What painting a photo whole takes at its peak (docs/painting.md)."""
 MEMORY_SHARE = 0.5
+MARGIN_PX = 8
+"""So much of a photo is mirrored around it and painted with it: networks paint a line along the
+edge of what they see (docs/painting.md)."""
+MARGINS_PX = (0, 4, 8, 12)
+"""Whole pixels of the quarter size, and less than the smallest photo has to mirror."""
 
 
 class Engine(Protocol):
@@ -48,19 +55,27 @@ class Stylizer:
         engine: str = "auto",
         tile_px: int = 0,
         grain: int = GRAIN,
+        margin_px: int = MARGIN_PX,
     ) -> None:
         """Load a style by its name in styles/ or by its file.
 
         `engine` auto is OpenVINO on the CPU where it is installed, else PyTorch. `tile_px` paints
         in tiles of that side (0: only photos that memory would not hold whole). `grain` is noise,
-        in levels of 255, for flat areas, which get no strokes else (0: none). Raises UserError.
+        in levels of 255, for flat areas, which get no strokes else (0: none). `margin_px` is how
+        much is mirrored around a photo and painted with it, then cropped (`MARGINS_PX`). Raises
+        UserError.
         """
         if not 0 <= grain <= MAX_GRAIN:
             raise UserError(
                 f"--grain {grain}: expected 0 to {MAX_GRAIN}. Leave it out for {GRAIN}."
             )
+        if margin_px not in MARGINS_PX:
+            raise UserError(
+                f"--margin-px {margin_px}: expected one of {', '.join(map(str, MARGINS_PX))}. "
+                f"Leave it out for {MARGIN_PX}."
+            )
         self.path = find_style(str(style))
-        self.tile_px, self.grain = tile_px, grain
+        self.tile_px, self.grain, self.margin_px = tile_px, grain, margin_px
         self.device, self.precision = device, precision
         self.engine = self._open(engine)
         self.info = self.engine.info
@@ -93,8 +108,11 @@ class Stylizer:
         height, width = pixels.shape[:2]
         if self.tile_px or height * width * BYTES_PER_PIXEL > MEMORY_SHARE * available_bytes():
             return self._paint_in_tiles(pixels)
+        margin = self.margin_px
+        ends = [(margin, margin + -side % STRIDE) for side in (height, width)]
         try:
-            return self.engine.paint(pixels)
+            painted = self.engine.paint(np.pad(pixels, (*ends, (0, 0)), mode="reflect"))
+            return painted[margin : margin + height, margin : margin + width]
         except RuntimeError as error:
             if type(error).__name__ != "OutOfMemoryError":  # torch's, which may not be imported
                 raise
@@ -132,7 +150,7 @@ class Stylizer:
                 precision = "auto" if engine.precision == "int8" else engine.precision
                 engine = TorchEngine(self.path, "cpu", precision)
             tile_px = self.tile_px or TILE_PX
-            self._tiled = TiledPainter(engine.network, engine.device, tile_px)
+            self._tiled = TiledPainter(engine.network, engine.device, tile_px, self.margin_px)
         return self._tiled.paint(pixels)
 
 

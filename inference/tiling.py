@@ -29,7 +29,7 @@ from data.images import Pixels
 from data.tensors import to_pixels
 from errors import UserError
 from models.layout import STRIDE
-from models.transformer_net import TransformerNet, reflect_pad
+from models.transformer_net import TransformerNet
 from progress import progress_bar
 
 TILE_PX = 512
@@ -140,9 +140,16 @@ class TiledPainter:
     """Paints photos in tiles with one network."""
 
     def __init__(
-        self, network: TransformerNet, device: torch.device, tile_px: int = TILE_PX
+        self,
+        network: TransformerNet,
+        device: torch.device,
+        tile_px: int = TILE_PX,
+        margin_px: int = 0,
     ) -> None:
-        """Take a network in evaluation mode. Raises UserError for one that crops at its border."""
+        """Take a network in evaluation mode. Raises UserError for one that crops at its border.
+
+        `margin_px`, a multiple of 4, of the photo are mirrored around it and painted with it.
+        """
         if network.start_px:
             raise UserError(
                 "model.padding reflect-start: cannot be painted in tiles; expected reflect or "
@@ -154,6 +161,7 @@ class TiledPainter:
         self.device = device
         self.dtype = next(network.parameters()).dtype
         self.tile = -(-tile_px // STRIDE)  # its side at a quarter of the size
+        self.margin_px = margin_px
 
     @torch.inference_mode()
     def paint(self, photo: Pixels) -> Pixels:
@@ -162,7 +170,8 @@ class TiledPainter:
         Raises UserError where the disk lacks room for what lies between the layers.
         """
         self.photo = photo
-        self.size = tuple(-(-side // STRIDE) for side in photo.shape[:2])  # at a quarter
+        sides = (side + 2 * self.margin_px for side in photo.shape[:2])
+        self.size = tuple(-(-side // STRIDE) for side in sides)  # at a quarter
         self.affine: dict[nn.Module, tuple[Tensor, Tensor]] = {}
         painted = np.empty_like(photo)
         channels = self.head[-1][0].conv.out_channels
@@ -190,7 +199,9 @@ class TiledPainter:
         for region in self._regions():
             stylized = to_pixels(self.in_range(self._tail(x, 3, region)))
             px = region.times(STRIDE)
-            part = painted[px.top : px.bottom, px.left : px.right]
+            top, left = px.top - self.margin_px, px.left - self.margin_px  # in the photo
+            stylized = stylized[max(-top, 0) :, max(-left, 0) :]
+            part = painted[max(top, 0) :, max(left, 0) :][: stylized.shape[0], : stylized.shape[1]]
             part[:] = stylized[: part.shape[0], : part.shape[1]]
             self.progress.update()
 
@@ -227,14 +238,20 @@ class TiledPainter:
         """Return the `depth`-th convolution of the photo's region, before normalisation."""
         outer = region.grown(HEAD_HALO_PX // STRIDE, self.size)
         px = outer.times(STRIDE)
-        part = torch.from_numpy(self.photo[px.top : px.bottom, px.left : px.right].copy())
+        rows = self._mirrored(px.top, px.bottom, self.photo.shape[0])
+        columns = self._mirrored(px.left, px.right, self.photo.shape[1])
+        part = torch.from_numpy(self.photo[np.ix_(rows, columns)])
         x = part.to(self.device)[None].permute(0, 3, 1, 2).to(self.dtype) / 255
-        missing = px.right - px.left - x.shape[-1], px.bottom - px.top - x.shape[-2]
-        x = 2 * reflect_pad(x, 0, missing[0], 0, missing[1]) - 1
-        x = self.head[0][0](x)
+        x = self.head[0][0](2 * x - 1)
         for before, layer in zip(self.head[: depth - 1], self.head[1:depth], strict=True):
             x = layer[0](F.relu(self._normalized(before[1], x)))
         return region.cut(x, outer, STRIDE // 2 ** (depth - 1))
+
+    def _mirrored(self, start: int, stop: int, side: int) -> npt.NDArray[np.intp]:
+        """Return where in the photo, `side` px there, those of the photo with its margin lie."""
+        places = np.abs(np.arange(start, stop) - self.margin_px)
+        mirrored: npt.NDArray[np.intp] = np.minimum(places, 2 * (side - 1) - places)
+        return mirrored
 
     def _conv(
         self, x: FeatureMap, conv: nn.Module, region: Region, after: nn.Module | None = None

@@ -159,6 +159,23 @@ def test_tiles_paint_what_the_whole_paints(
         assert np.abs(tiled.astype(int) - whole).mean() < 0.1
 
 
+@pytest.mark.parametrize("size", [(16, 16), (61, 38), (40, 23)], ids=str)
+def test_margins_are_the_same_whole_and_in_tiles(tmp_path: Path, size: tuple[int, int]) -> None:
+    path, pixels = style_file(tmp_path), photo(*size)
+    options: dict[str, Any] = {"engine": "torch", "precision": "fp32"}
+    for margin_px in (0, 4, 12):
+        around = [(margin_px, margin_px + -side % 4) for side in pixels.shape[:2]]
+        mirrored = np.pad(pixels, (*around, (0, 0)), mode="reflect")
+        expected = TorchEngine(path, "cpu", "fp32").paint(mirrored)
+        expected = expected[margin_px:, margin_px:][: size[1], : size[0]].astype(int)
+        whole = Stylizer(path, "cpu", margin_px=margin_px, **options)(pixels)
+        tiled = Stylizer(path, "cpu", margin_px=margin_px, tile_px=8, **options)(pixels)
+        np.testing.assert_array_equal(whole, expected)
+        np.testing.assert_allclose(tiled, expected, atol=1)
+    with pytest.raises(UserError, match="--margin-px 6: expected one of 0, 4, 8, 12"):
+        Stylizer(path, "cpu", margin_px=6)
+
+
 def test_tiles_of_a_trained_style_have_no_seam() -> None:
     engine = TorchEngine(find_style("starry_night"), "cpu", "fp32")
     pixels = photo(230, 190)
