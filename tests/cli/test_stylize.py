@@ -140,6 +140,10 @@ def test_one_photo_to_one_file_and_the_default_name(run: Run, style: Path, tmp_p
         ([f"{PHOTOS}/coffee.jpg", "--max-pixels", "9"], "600 x 400 px; expected at most 9 pixels"),
         ([f"{PHOTOS}/coffee.jpg", "--shard", "3/2"], "--shard 3/2: no share; expected I/N"),
         ([f"{PHOTOS}/coffee.jpg", "--precision", "int4"], "--precision int4: not on"),
+        (
+            [f"{PHOTOS}/coffee.jpg", "--margin-px", "5"],
+            "--margin-px 5: expected one of 0, 4, 8, 12",
+        ),
         ([f"{PHOTOS}/coffee.jpg", "--engine", "tvm"], "--engine tvm: expected one of auto"),
         (
             [f"{PHOTOS}/coffee.jpg", "--mask", f"{PHOTOS}/chelsea.jpg"],
