@@ -101,13 +101,15 @@ class Stylizer:
                 f"{width} x {height} px; expected at least {MIN_SIZE_PX} px a side. Enlarge it."
             )
         with self._lock:
-            painting = self._paint(with_grain(given.pixels, self.grain))
+            grainy = with_grain(given.pixels, self.grain)
+            painting = self._paint(grainy, None if grainy is given.pixels else grainy)
         return painting if photo is given.pixels else as_picture(painting, given.alpha)
 
-    def _paint(self, pixels: Pixels) -> Pixels:
+    def _paint(self, pixels: Pixels, into: Pixels | None) -> Pixels:
+        """Return the painting; tiles are written into an array, where there is one to spare."""
         height, width = pixels.shape[:2]
         if self.tile_px or height * width * BYTES_PER_PIXEL > MEMORY_SHARE * available_bytes():
-            return self._paint_in_tiles(pixels)
+            return self._paint_in_tiles(pixels, into)
         margin = self.margin_px
         ends = [(margin, margin + -side % STRIDE) for side in (height, width)]
         try:
@@ -121,7 +123,7 @@ class Stylizer:
             "holds at once; painting in tiles",
             file=sys.stderr,
         )
-        return self._paint_in_tiles(pixels)
+        return self._paint_in_tiles(pixels, into)
 
     def _open(self, engine: str) -> Engine:
         on_cpu = self.device == "cpu" or (self.device == "auto" and not _may_have_gpu())
@@ -140,7 +142,7 @@ class Stylizer:
 
         return TorchEngine(self.path, self.device, self.precision)
 
-    def _paint_in_tiles(self, pixels: Pixels) -> Pixels:
+    def _paint_in_tiles(self, pixels: Pixels, into: Pixels | None) -> Pixels:
         from inference.tiling import TILE_PX, TiledPainter
         from inference.torch_engine import TorchEngine
 
@@ -151,7 +153,7 @@ class Stylizer:
                 engine = TorchEngine(self.path, "cpu", precision)
             tile_px = self.tile_px or TILE_PX
             self._tiled = TiledPainter(engine.network, engine.device, tile_px, self.margin_px)
-        return self._tiled.paint(pixels)
+        return self._tiled.paint(pixels, into)
 
 
 def _may_have_gpu() -> bool:

@@ -164,16 +164,17 @@ class TiledPainter:
         self.margin_px = margin_px
 
     @torch.inference_mode()
-    def paint(self, photo: Pixels) -> Pixels:
+    def paint(self, photo: Pixels, into: Pixels | None = None) -> Pixels:
         """Return the painting of an H × W × 3 photo, of its size.
 
+        It is written `into` an array: the photo's own will do, and saves the room of another.
         Raises UserError where the disk lacks room for what lies between the layers.
         """
         self.photo = photo
         sides = (side + 2 * self.margin_px for side in photo.shape[:2])
         self.size = tuple(-(-side // STRIDE) for side in sides)  # at a quarter
         self.affine: dict[nn.Module, tuple[Tensor, Tensor]] = {}
-        painted = np.empty_like(photo)
+        painted = np.empty_like(photo) if into is None else into
         channels = self.head[-1][0].conv.out_channels
         with ExitStack() as stack:
             x, y, z = (stack.enter_context(FeatureMap(channels, *self.size)) for _ in range(3))

@@ -159,6 +159,21 @@ def test_tiles_paint_what_the_whole_paints(
         assert np.abs(tiled.astype(int) - whole).mean() < 0.1
 
 
+def test_tiles_may_be_painted_into_the_photo() -> None:
+    """Where grain made a copy of the photo, the painting takes its room; the photo stays."""
+    pixels = photo(90, 70).copy()
+    pixels[:40, :40] = 200  # flat
+    before = pixels.copy()
+    stylizer = Stylizer("wave-lite", "cpu", engine="torch", precision="fp32")
+    whole = stylizer(pixels)
+    stylizer.tile_px = 16
+    np.testing.assert_allclose(stylizer(pixels), whole.astype(int), atol=1)
+    np.testing.assert_array_equal(pixels, before)
+    engine = TorchEngine(find_style("wave-lite"), "cpu", "fp32")
+    painted = TiledPainter(engine.network, engine.device, 16, 8).paint(pixels, pixels)
+    assert painted is pixels
+
+
 @pytest.mark.parametrize("size", [(16, 16), (61, 38), (40, 23)], ids=str)
 def test_margins_are_the_same_whole_and_in_tiles(tmp_path: Path, size: tuple[int, int]) -> None:
     path, pixels = style_file(tmp_path), photo(*size)
@@ -251,7 +266,9 @@ def test_too_little_memory_means_tiles(tmp_path: Path, monkeypatch: pytest.Monke
     stylizer = Stylizer(style_file(tmp_path), "cpu")
     whole = stylizer(photo(90, 70))
     painted = []
-    monkeypatch.setattr(tiling.TiledPainter, "paint", lambda _, pixels: painted.append(1) or pixels)
+    monkeypatch.setattr(
+        tiling.TiledPainter, "paint", lambda _, pixels, into: painted.append(1) or pixels
+    )
     assert np.array_equal(stylizer(photo(90, 70)), whole)
     monkeypatch.setattr(stylizer_module, "available_bytes", lambda: 1_000_000)
     stylizer(photo(90, 70))
