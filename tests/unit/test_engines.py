@@ -159,7 +159,7 @@ def test_tiles_paint_what_the_whole_paints(
         assert np.abs(tiled.astype(int) - whole).mean() < 0.1
 
 
-def test_tiles_may_be_painted_into_the_photo() -> None:
+def test_tiles_may_be_painted_into_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where grain made a copy of the photo, the painting takes its room; the photo stays."""
     pixels = photo(90, 70).copy()
     pixels[:40, :40] = 200  # flat
@@ -167,7 +167,12 @@ def test_tiles_may_be_painted_into_the_photo() -> None:
     stylizer = Stylizer("wave-lite", "cpu", engine="torch", precision="fp32")
     whole = stylizer(pixels)
     stylizer.tile_px = 16
+    paint, given = TiledPainter.paint, []
+    spy = lambda self, photo, into: given.append(photo is into) or paint(self, photo, into)  # noqa: E731
+    monkeypatch.setattr(TiledPainter, "paint", spy)
     np.testing.assert_allclose(stylizer(pixels), whole.astype(int), atol=1)
+    assert given == [True]
+    monkeypatch.undo()
     np.testing.assert_array_equal(pixels, before)
     engine = TorchEngine(find_style("wave-lite"), "cpu", "fp32")
     painted = TiledPainter(engine.network, engine.device, 16, 8).paint(pixels, pixels)
