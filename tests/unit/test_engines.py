@@ -168,7 +168,11 @@ def test_tiles_may_be_painted_into_the_photo(monkeypatch: pytest.MonkeyPatch) ->
     whole = stylizer(pixels)
     stylizer.tile_px = 16
     paint, given = TiledPainter.paint, []
-    spy = lambda self, photo, into: given.append(photo is into) or paint(self, photo, into)  # noqa: E731
+
+    def spy(painter: TiledPainter, pixels: np.ndarray, into: np.ndarray | None) -> np.ndarray:
+        given.append(pixels is into)
+        return paint(painter, pixels, into)
+
     monkeypatch.setattr(TiledPainter, "paint", spy)
     np.testing.assert_allclose(stylizer(pixels), whole.astype(int), atol=1)
     assert given == [True]
