@@ -103,6 +103,16 @@ def test_a_comparison_goes_into_the_card_of_its_style(
     assert read_info(path).comparisons == after
 
 
+def test_objectives_of_two_style_weights_are_not_compared() -> None:
+    full, lite = (
+        StyleInfo("waves", {}, losses={"heldout_total_loss": value}, runs=(RUN,))
+        for value in (2e5, 2.3e5)
+    )
+    assert model_cards.above(lite, full) == "15 %"
+    run = dataclasses.replace(RUN, style_weight=RUN.style_weight + 1)
+    assert model_cards.above(lite, dataclasses.replace(full, runs=(run,))) == "another style weight"
+
+
 def test_where_it_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for threads, text in ((1, "cpu, 1 thread"), (2, "cpu, 2 threads")):
         monkeypatch.setattr("torch.get_num_threads", lambda threads=threads: threads)
