@@ -224,14 +224,14 @@ def watercolour(random: np.random.Generator) -> Image.Image:
     """
     pigments = np.array(
         [
-            (58, 92, 142),
-            (96, 156, 186),
-            (150, 128, 160),
-            (206, 96, 98),
-            (232, 184, 98),
-            (132, 158, 104),
-            (84, 96, 120),
-            (224, 140, 96),
+            (46, 92, 160),
+            (84, 164, 196),
+            (168, 120, 176),
+            (222, 84, 92),
+            (244, 190, 80),
+            (130, 172, 92),
+            (70, 92, 130),
+            (236, 132, 76),
         ],
         float,
     )
@@ -241,10 +241,10 @@ def watercolour(random: np.random.Generator) -> Image.Image:
     paint = np.zeros((*grain.shape, 3))
     wash = 0
     for cells, share, strength in (
-        (3, 0.36, 0.33),
-        (6, 0.17, 0.47),
-        (11, 0.1, 0.66),
-        (22, 0.05, 0.94),
+        (3, 0.4, 0.3),
+        (5, 0.24, 0.34),
+        (9, 0.14, 0.38),
+        (16, 0.05, 0.45),
     ):
         for _ in range(4):
             one, two = absorbs[3 * wash % 8], absorbs[(3 * wash + 1) % 8]
@@ -255,7 +255,7 @@ def watercolour(random: np.random.Generator) -> Image.Image:
             covers = 1 / (1 + np.exp(-np.clip(inside / bleeds, -30, 30)))
             rim = np.exp(-np.clip(inside, 0, None) / (0.05 / cells + 0.004)) * (bleeds < 0.01)
             depth = 0.4 + 1.2 * smooth_noise(random, 2 * cells + 4) ** 1.5 + 0.9 * rim
-            amount = strength * covers * depth * (1 + 0.5 * grain)
+            amount = strength * covers * depth * (1 + 0.4 * grain)
             paint += amount[..., None] * (one + (two - one) * second)
     paper = np.array([250, 246, 236]) - 14 * grain[..., None]
     return Image.fromarray(np.clip(paper * np.exp(-paint), 0, 255).astype(np.uint8))
