@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from statistics import mean, median
 
+import threads  # noqa: F401, it is for torch to read
+
 import torch
 from torch import Tensor
 

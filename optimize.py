@@ -15,6 +15,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import threads  # noqa: F401, it is for torch to read
+
 import torch
 
 from baselines.gatys import Painting, optimize_image

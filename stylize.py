@@ -16,6 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import threads  # noqa: F401, it is for torch to read
+
 from errors import EXIT_USER_ERROR, UserError, run_program
 
 if TYPE_CHECKING:  # --help does without them

@@ -17,6 +17,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import threads  # noqa: F401, it is for torch to read
+
 import torch
 from torch import Tensor
 

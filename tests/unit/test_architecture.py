@@ -41,7 +41,7 @@ HOMES = {
 FILES = (
     sorted(path.relative_to(ROOT) for folder in MAY_IMPORT for path in (ROOT / folder).glob("*.py"))
     + [Path(f"{program}.py") for program in PROGRAMS]
-    + [Path(f"{name}.py") for name in ("errors", "progress", "whole_file")]
+    + [Path(f"{name}.py") for name in ("errors", "progress", "threads", "whole_file")]
 )
 
 
