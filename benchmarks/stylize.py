@@ -77,11 +77,12 @@ def psnr(a: Pixels, b: Pixels) -> float:
 def ways_of_ours(style: str, device: str) -> dict[str, Stylizer]:
     """Return what `--precision auto` takes, and int8 where that is to be had: the plain way's work.
 
-    So without a margin, which `commands` and `folder_throughput` have.
+    So without margin and grain, which `commands` and `folder_throughput` have.
     """
-    ways = [Stylizer(style, device, margin_px=0)]
+    ours = partial(Stylizer, style, device, margin_px=0, grain=0)
+    ways = [ours()]
     with contextlib.suppress(UserError):  # not on this device
-        ways.append(Stylizer(style, device, precision="int8", margin_px=0))
+        ways.append(ours(precision="int8"))
     return {
         f"ours, {type(way.engine).__name__.removesuffix('Engine')} {way.engine.precision}": way
         for way in ways
