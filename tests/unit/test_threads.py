@@ -17,6 +17,7 @@ from tests.conftest import ROOT
     [
         ("train", {}, "3000"),
         ("optimize", {}, "3000"),
+        ("stylize", {}, "3000"),
         ("compare", {"GOMP_SPINCOUNT": "77"}, "77"),
         ("train", {"OMP_WAIT_POLICY": "PASSIVE"}, "0"),
     ],
@@ -25,7 +26,7 @@ def test_threads_spin_a_little(program: str, given: dict[str, str], spins: str) 
     env = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     env |= given | {"OMP_DISPLAY_ENV": "VERBOSE"}
     ran = subprocess.run(
-        [sys.executable, "-c", f"import {program}"],
+        [sys.executable, "-c", f"import {program}, torch"],
         cwd=ROOT,
         env=env,
         capture_output=True,
