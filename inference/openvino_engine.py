@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,9 @@ FIRST_BLOCK = 3
 """The first residual block's place among the layers."""
 WIDE_PX = 5
 """So many pixels of a row does the last layer paint at once, as channels: 15 of a register's 16."""
-KEPT_SIZES = 4
-"""So many photo sizes stay compiled."""
+OWN_SIZES = 2
+"""So many photo sizes are compiled by themselves: a camera's upright and lying photos."""
+ANY_SIZE = -1, -1
 INT8_REACH = 12
 """So many standard deviations does int8 reach on most photos (docs/architecture.md)."""
 
@@ -35,7 +35,7 @@ Array = npt.NDArray[np.float32]
 
 
 class OpenVinoEngine:
-    """One style, compiled for each photo size as it comes (a tenth of a second)."""
+    """One style, compiled for the first photo sizes as they come, and once for all others."""
 
     def __init__(self, path: Path, precision: str = "auto") -> None:
         """Read a style file. Raises StyleFileError; UserError for a precision not to be had."""
@@ -54,7 +54,7 @@ class OpenVinoEngine:
         self.float_type = "bf16" if has_bf16 and self.precision != "fp32" else "f32"
         graph.first_in_int8 = has_int8 and self.precision != "fp32"
         graph.blocks_in_int8 = self.precision == "int8"
-        self._compiled: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._requests: dict[tuple[int, int], Any] = {}
 
     def paint(self, photo: Pixels) -> Pixels:
         """Return the painting of an H × W × 3 photo, of its size."""
@@ -68,21 +68,20 @@ class OpenVinoEngine:
         return pixels
 
     def _request(self, height: int, width: int) -> Any:
-        """Return the request for a size: its first run is a fifth faster than an open size's."""
+        """Return the request for a size (docs/architecture.md has what decided it)."""
         size = height, width
-        if size not in self._compiled:
+        if size not in self._requests and len(self._requests) >= OWN_SIZES:
+            size = ANY_SIZE
+        if size not in self._requests:
             config = {
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_PRECISION_HINT": self.float_type,
                 # 0 is every core; the variable is what other engines go by
                 "INFERENCE_NUM_THREADS": int(os.environ.get("OMP_NUM_THREADS") or 0),
             }
-            compiled = self.core.compile_model(self.graph.build(height, width), "CPU", config)
-            self._compiled[size] = compiled.create_infer_request()
-            if len(self._compiled) > KEPT_SIZES:
-                self._compiled.popitem(last=False)
-        self._compiled.move_to_end(size)
-        return self._compiled[size]
+            compiled = self.core.compile_model(self.graph.build(*size), "CPU", config)
+            self._requests[size] = compiled.create_infer_request()
+        return self._requests[size]
 
 
 class _Graph:
@@ -104,7 +103,10 @@ class _Graph:
         self.weights = weights
 
     def build(self, height: int, width: int) -> openvino.Model:
-        """Return the graph from 1 × H × W × 3 to 1 × H × W' × 3, uint8 both; W' at least W."""
+        """Return the graph from 1 × H × W × 3 to 1 × H × W' × 3, uint8 both; W' at least W.
+
+        A side of -1 is any size.
+        """
         image = ops.parameter([1, height, width, 3], np.uint8, name="photo")
         x = ops.transpose(ops.convert(image, "f32"), _ints(0, 3, 1, 2))
         x = ops.relu(self._normalized(self._first_conv(x, "0.0"), "0.1"))

@@ -19,7 +19,7 @@ from data.images import read_bytes, read_photo
 from errors import UserError
 from inference import stylizer as stylizer_module
 from inference import tiling
-from inference.openvino_engine import OpenVinoEngine
+from inference.openvino_engine import ANY_SIZE, OpenVinoEngine
 from inference.stylizer import Stylizer
 from inference.tiling import FeatureMap, Region, Statistics, TiledPainter
 from inference.torch_engine import TorchEngine
@@ -70,6 +70,27 @@ def test_openvino_paints_what_torch_paints(
         assert painted.shape == (height, width, 3)
         assert painted.std() > 5
         np.testing.assert_allclose(painted, torchs.paint(photo(width, height)).astype(int), atol=1)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "auto", "int8"])
+def test_photos_of_many_sizes_share_a_graph(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = find_style("wave-lite")
+    engine = int8_engine(path) if precision == "int8" else OpenVinoEngine(path, precision)
+    built: list[tuple[int, int]] = []
+    build = engine.graph.build
+
+    def counted(height: int, width: int) -> Any:
+        built.append((height, width))
+        return build(height, width)
+
+    monkeypatch.setattr(engine.graph, "build", counted)
+    for width, height in ((64, 48), (48, 64), (80, 61), (37, 50), (64, 48), (16, 17)):
+        pixels = photo(width, height)
+        alone = OpenVinoEngine(path, precision).paint(pixels)
+        assert psnr(engine.paint(pixels), alone) > (60 if precision == "fp32" else 40)
+    assert built == [(48, 64), (64, 48), ANY_SIZE]
 
 
 def test_a_trained_style_is_the_same_to_60_db() -> None:
