@@ -1,0 +1,1 @@
+import threads  # noqa: F401, it is for torch to read

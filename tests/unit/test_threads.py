@@ -18,6 +18,7 @@ from tests.conftest import ROOT
         ("train", {}, "3000"),
         ("optimize", {}, "3000"),
         ("stylize", {}, "3000"),
+        ("benchmarks.style_grid", {}, "3000"),
         ("compare", {"GOMP_SPINCOUNT": "77"}, "77"),
         ("train", {"OMP_WAIT_POLICY": "PASSIVE"}, "0"),
     ],
