@@ -35,7 +35,7 @@ check: setup  ## formatting, lint, types, tests: what .ci/run does
 
 gallery: setup  ## docs/gallery.md's pictures: every style that ships on three photos
 	for photo in chelsea astronaut coffee; do \
-		$(BIN)/python stylize.py assets/photos/$$photo.jpg --style all --sheet --cell-px 272 \
+		$(BIN)/python stylize.py assets/photos/$$photo.jpg --style all --sheet --cell-px 248 \
 			-o docs/images/gallery_$$photo.webp --overwrite || exit 1; \
 	done
 
