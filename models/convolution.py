@@ -63,6 +63,7 @@ def _by_rows(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Te
     channels_out, channels_in, side, _ = weight.shape
     rows = weight.permute(2, 0, 1, 3).reshape(side * channels_out, channels_in, 1, side)
     convolved = F.conv2d(x, rows, None, 1, padding)
+    # taken apart at once: the gradient of each slice would be as large as all of them
     of_rows = convolved.view(len(x), side, channels_out, *convolved.shape[2:]).unbind(1)
     height = x.shape[2] + 2 * padding - side + 1
     total = of_rows[0][:, :, :height].to(torch.promote_types(x.dtype, torch.float32))
