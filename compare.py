@@ -21,12 +21,12 @@ from baselines.kept import KeptBaseline, baseline_settings
 from baselines.report import write_report
 from baselines.results import PhotoResult
 from configs.build import build_objective
-from configs.schema import INITS, Config, config_from_dict
+from configs.schema import INITS, PRECISIONS, Config, config_from_dict
 from data.photos import Photos
 from data.tensors import decode_rgb, picture_grid, read_rgb, write_image
 from errors import UserError, run_program
 from losses.perceptual import LossTerms, PerceptualLoss
-from models.device import keep_freed_memory, resolve_device
+from models.device import chosen_precision, in_precision, keep_freed_memory, resolve_device
 from models.layout import MIN_SIZE_PX
 from models.style_file import find_style, load_style, weights_digest
 from models.transformer_net import TransformerNet
@@ -52,6 +52,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="the baseline's iterations; default 500")
     parser.add_argument(
         "--init", choices=INITS, nargs="+", default=["noise"], help="where the baseline starts"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help="of both ways; auto: bf16 where the device is fast at it",
     )
     parser.add_argument("--quick", action="store_true", help="2 photos of 128 px, 60 iterations")
     parser.add_argument(
@@ -101,6 +107,7 @@ class Style:
 def main() -> int:
     args = parse_arguments()
     device = resolve_device(args.device)
+    args.precision = chosen_precision(args.precision, device)
     keep_freed_memory(max(args.sizes_px) ** 2)
     styles = []
     for name, image in zip(args.style, args.style_image, strict=True):
@@ -117,6 +124,7 @@ def main() -> int:
     if args.pictures:
         return score_pictures(args, styles, photos, names, device)
 
+    where = machine(str(device), args.precision)
     jobs = [(s, size, n) for s in styles for size in args.sizes_px for n in names]
     results: list[PhotoResult] = []
     rows: list[list[Tensor]] = []
@@ -124,16 +132,20 @@ def main() -> int:
         for style, size_px, name in jobs:
             file = photos.read(name)
             content = decode_rgb(file, name, shorter_px=size_px, square=True).to(device)
-            with torch.no_grad():
+            with torch.no_grad(), in_precision(args.precision, device):
                 stylized = style.network(content)
+                network_s = time_network(style.network, content)
             terms = style.score(stylized, content)
-            network_s = time_network(style.network, content)
             folder = args.out / "pictures" / f"{style.name}_{size_px}"
             write_image(folder / f"{Path(name).stem}_photo.png", content)
             write_image(folder / f"{Path(name).stem}_network.png", stylized)
             for init in args.init:
                 optimize = dataclasses.replace(
-                    style.config.optimize, init=init, noise_ratio=1.0, iterations=args.steps
+                    style.config.optimize,
+                    init=init,
+                    noise_ratio=1.0,
+                    iterations=args.steps,
+                    precision=args.precision,
                 )
                 config = dataclasses.replace(style.config, optimize=optimize)
                 kept = KeptBaseline(
@@ -143,7 +155,7 @@ def main() -> int:
                     baseline_settings(config, style.image, file, size_px),
                     args.out / "baselines" / f"{Path(name).stem}_{size_px}_{init}",
                 )
-                run = kept.run(terms["total_loss"], machine(str(device)), progress.update)
+                run = kept.run(terms["total_loss"], where, progress.update)
                 about = (style.name, style.weights, name, size_px, init)
                 results.append(PhotoResult(*about, terms, network_s, run))
                 first = (styles[0], args.sizes_px[0], args.init[0])
@@ -151,7 +163,7 @@ def main() -> int:
                     equal = results[-1].crossing
                     shown = (run.last if equal is None else equal, run.last)
                     rows.append([content, stylized, *(kept.picture(i) for i in shown)])
-    write_report(results, args.steps, str(device), command(), args.out)
+    write_report(results, args.steps, where, command(), args.out)
     last = f"baseline, {args.steps} iterations"
     grid = picture_grid(rows, ("photo", "network", "baseline, as good", last))
     write_image(args.out / "pictures.png", grid)
@@ -182,7 +194,7 @@ def score_pictures(
                 shape = {"shorter_px": size_px, "square": True}
                 content = decode_rgb(photos.read(name), name, **shape).to(device)
                 picture = read_rgb(found[Path(name).stem], **shape).to(device)
-                with torch.no_grad():
+                with torch.no_grad(), in_precision(args.precision, device):
                     stylized = style.network(content)
                 record.append(
                     {

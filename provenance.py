@@ -13,8 +13,13 @@ import torch
 ROOT = Path(__file__).parent
 
 
-def device_name(device: str, count: int = 1) -> str:
-    """Return what so many devices are called: a GPU by its name, a CPU by its kind and threads."""
+def device_name(device: str, count: int = 1, precision: str = "fp32") -> str:
+    """Return what so many devices are called: a GPU by its name, a CPU by its kind and threads.
+
+    What networks compute in is told of where it is not float32.
+    """
+    if precision != "fp32":
+        return f"{device_name(device, count)}, {precision}"
     if count > 1:
         return f"{count} × {device_name(device)}"
     if device.startswith("cuda"):
@@ -23,10 +28,10 @@ def device_name(device: str, count: int = 1) -> str:
     return f"{platform.machine()} {device}, {threads} thread{'s' if threads > 1 else ''}"
 
 
-def machine(device: str) -> str:
+def machine(device: str, precision: str = "fp32") -> str:
     """Return a line about what figures were measured on."""
     versions = f"torch {torch.__version__}, Python {platform.python_version()}"
-    return f"{device_name(device)}, {versions}"
+    return f"{device_name(device, precision=precision)}, {versions}"
 
 
 def commit() -> str:

@@ -28,7 +28,7 @@ from data.photo_cache import PhotoCache
 from data.photos import Batch, PhotoCrops, Photos, PreparedPhotos, batches, workers_beside
 from errors import Stopped, UserError, run_program
 from losses.perceptual import LossTerms
-from models.device import has_fast_bf16, keep_freed_memory
+from models.device import chosen_precision, in_precision, keep_freed_memory
 from models.style_file import SUFFIX, StyleInfo, save_style
 from models.transformer_net import TransformerNet
 from progress import progress_bar
@@ -130,11 +130,10 @@ def train(
     network = build_network(config.model, config.train.start).to(device)
     painter = processes.wrap(network)
     optimizers = build_optimizers(network, config.train, device)
-    precision = config.train.precision
-    in_bf16 = precision == "bf16" or (precision == "auto" and has_fast_bf16(device))
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=in_bf16)
+    precision = chosen_precision(config.train.precision, device)
+    autocast = in_precision(precision, device)
     run = RunState(network, optimizers)
-    devices = device_name(str(device), processes.count) + (", bf16" if in_bf16 else "")
+    devices = device_name(str(device), processes.count, precision)
     history = History(config, devices, len(names))
     if checkpoint:
         run.load_state_dict(checkpoint)

@@ -18,6 +18,7 @@ from baselines.lbfgs import Evaluate, Iterate, minimize_in_box
 from configs.schema import OptimizeConfig
 from errors import UserError
 from losses.perceptual import LossTerms, PerceptualLoss
+from models.device import chosen_precision, in_precision
 
 NOISE_MEAN, NOISE_STD = 127.5 / 255, 50 / 255
 
@@ -82,12 +83,15 @@ def optimize_image(
         start = start_image(content, config)
     resumed = start if isinstance(start, Painting) else None
     content_features = {} if content is None else objective.content_features(content)
+    device = (start.picture if isinstance(start, Painting) else start).device
+    autocast = in_precision(chosen_precision(config.precision, device), device)
     last: LossTerms | None = None
 
     def evaluate(picture: Tensor) -> tuple[float, Tensor]:
         nonlocal last
         picture = picture.detach().requires_grad_()
-        last = objective(picture.to(memory_format=torch.channels_last), content_features)
+        with autocast:
+            last = objective(picture.to(memory_format=torch.channels_last), content_features)
         (gradient,) = torch.autograd.grad(last.total_loss, picture)
         return float(last.total_loss.detach()), gradient
 

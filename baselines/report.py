@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import Any
 
 from baselines.results import PhotoResult
-from provenance import machine
 
 COLUMNS = (0, 25, 50, 75, 100, 150, 200, 300, 400, 500)
 TIMED = (100, 300, 500)
@@ -29,19 +28,19 @@ Group = tuple[str, int, str]
 
 
 def write_report(
-    results: Sequence[PhotoResult], steps: int, device: str, command: str, folder: Path
+    results: Sequence[PhotoResult], steps: int, machine: str, command: str, folder: Path
 ) -> None:
     """Write report.md, report.json, iterations.csv and objective.png into a folder.
 
-    `steps` is the baseline's iterations, `command` and `device` what made the results.
+    `steps` is the baseline's iterations, `command` and `machine` what made the results.
     """
     groups: dict[Group, list[PhotoResult]] = {}
     for result in results:
         groups.setdefault((result.style, result.size_px, result.init), []).append(result)
     rows = [_summary(group, members, steps) for group, members in groups.items()]
-    record = {"machine": machine(device), "command": command, "summary": rows}
+    record = {"machine": machine, "command": command, "summary": rows}
     (folder / "report.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    text = _markdown(rows, results, steps, device, command)
+    text = _markdown(rows, results, steps, machine, command)
     (folder / "report.md").write_text(text, encoding="utf-8", errors="surrogateescape")
     csv_file = folder / "iterations.csv"
     with csv_file.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -104,7 +103,7 @@ def _markdown(
     rows: Sequence[dict[str, Any]],
     results: Sequence[PhotoResult],
     steps: int,
-    device: str,
+    machine: str,
     command: str,
 ) -> str:
     lines = [
@@ -112,7 +111,7 @@ def _markdown(
         "",
         "The same photos, the same objective. The network: one forward pass, warmed up. The "
         "baseline: L-BFGS kept to 0…255; its seconds count from the end of the first evaluation. "
-        f"Machine: {_machines(results, device)}. Command: `{command}`.",
+        f"Machine: {_machines(results, machine)}. Command: `{command}`.",
         "",
         "## Objective (the paper's figure 5)",
         "",
@@ -152,11 +151,10 @@ def _markdown(
     return "\n".join(lines)
 
 
-def _machines(results: Sequence[PhotoResult], device: str) -> str:
+def _machines(results: Sequence[PhotoResult], machine: str) -> str:
     """Return the machine, and others where baselines were run before."""
-    now = machine(device)
-    before = sorted({result.baseline.machine for result in results} - {now})
-    return "; baselines kept from ".join([now, *before])
+    before = sorted({result.baseline.machine for result in results} - {machine})
+    return "; baselines kept from ".join([machine, *before])
 
 
 def _times(rows: Sequence[dict[str, Any]]) -> list[str]:

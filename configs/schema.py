@@ -194,6 +194,8 @@ class OptimizeConfig:
     """Adam's, of pixels in [0, 1]."""
     history: int = 100
     """Pairs of steps and gradient differences that L-BFGS remembers; adam: none."""
+    precision: str = "fp32"
+    """fp32 | bf16 | auto (bf16 where the device is fast at it): the loss network's."""
     snapshot_every: int = 50
     """Iterations between saved pictures; 0: none."""
     seed: int = 0
@@ -238,6 +240,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "train.lr_schedule": LR_SCHEDULES,
     "train.precision": PRECISIONS,
     "optimize.method": METHODS,
+    "optimize.precision": PRECISIONS,
 }
 MINIMA: dict[str, float] = {
     "model.width": 1,

@@ -37,6 +37,18 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def chosen_precision(name: str, device: torch.device) -> str:
+    """Return `fp32` or `bf16`; for `auto`, bf16 where the device is fast at it."""
+    if name == "auto":
+        return "bf16" if has_fast_bf16(device) else "fp32"
+    return name
+
+
+def in_precision(name: str, device: torch.device) -> torch.autocast:
+    """Return the context in which networks compute on a device in a `chosen_precision`."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=name == "bf16")
+
+
 def has_fast_bf16(device: torch.device) -> bool:
     """Return whether the device multiplies bf16 faster than float32 (not merely somehow)."""
     if device.type == "cuda":

@@ -136,6 +136,26 @@ def test_adam_goes_down_and_goes_on_where_it_was_stopped() -> None:
     assert torch.equal(rest[-1].picture, whole[-1].picture)
 
 
+def test_bf16_is_the_same_objective() -> None:
+    objective = build_objective(load_config(None).loss, STYLE_IMAGE, 96, torch.device("cpu"))
+    content = read_rgb(PHOTOS / "coffee.jpg", longer_px=64)
+    targets = objective.content_features(content)
+    runs = {}
+    for precision in ("fp32", "bf16"):
+        overrides = ["optimize.iterations=40", f"optimize.precision={precision}"]
+        runs[precision] = list(
+            optimize_image(content, objective, load_config(None, overrides).optimize)
+        )
+        for painting in runs[precision][::10]:
+            with torch.no_grad():
+                exact = objective(painting.picture, targets).floats()
+            assert painting.losses == pytest.approx(exact, rel=0.01)
+    first, second = (runs[precision][-1] for precision in ("fp32", "bf16"))
+    assert first.losses != second.losses
+    assert second.losses["total_loss"] == pytest.approx(first.losses["total_loss"], rel=0.1)
+    assert second.picture.dtype == torch.float32
+
+
 def test_one_adam_step_by_hand() -> None:
     def plane(x: Tensor) -> tuple[float, Tensor]:
         return float(2 * x.sum()), torch.full_like(x, 2)
@@ -334,6 +354,10 @@ def test_baselines_are_kept_for_any_network(run: Run, style: Path, tmp_path: Pat
     # Other settings are other baselines.
     assert run(*command, style, "--steps", 4, "--out", out).returncode == 0
     assert len(list((out / "baselines").glob("*.json"))) == 4
+    in_bf16 = run(*command, style, "--steps", 4, "--precision", "bf16", "--out", out)
+    assert in_bf16.returncode == 0, in_bf16.stderr
+    assert len(list((out / "baselines").glob("*.json"))) == 6
+    assert ", bf16, torch" in json.loads((out / "report.json").read_text())["machine"]
 
 
 def test_pictures_made_elsewhere_are_scored(run: Run, style: Path, tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_a_run_that_ends_early_is_over_for_the_progress_bar(kept: KeptBaseline) 
         "style.size_px=99",
         "optimize.seed=1",
         "optimize.init=content",
+        "optimize.precision=bf16",
         "model.width=8",
     ],
 )
