@@ -3,9 +3,10 @@
     python -m benchmarks.optimize_step [--sizes-px 256 512] [--device auto] [--iterations 100]
 
 Plain: float32, NCHW, Gram matrices by autograd, F.conv2d, memory given back and asked for again.
-Ours: what optimize.py does. Both by the same L-BFGS from the same noise, each in a process of its
-own. `rounding` is how far the plain objective of our first and last pictures is from our own;
-`apart`, how far the two runs' last objectives are: they drift as runs from noise moved by 1e-7 do.
+fp32 and, where the device is fast at it, bf16: what optimize.py does. All by the same L-BFGS from
+the same noise, each in a process of its own. `rounding` is how far the plain objective of the first
+and last pictures is from our own; `apart`, how far the runs' last objectives are from the plain
+one's: they drift as runs from noise moved by 1e-7 do.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from errors import run_program
 from losses.functional import content_loss, tv_loss
 from losses.perceptual import PerceptualLoss
 from models.convolution import direct_convolutions
-from models.device import keep_freed_memory, resolve_device
+from models.device import chosen_precision, in_precision, keep_freed_memory, resolve_device
 
 ASSETS = Path(__file__).parents[1] / "assets"
 
@@ -72,13 +73,15 @@ def plain_evaluation(objective: PerceptualLoss, content: Tensor) -> Evaluate:
     return evaluate
 
 
-def our_evaluation(objective: PerceptualLoss, content: Tensor) -> Evaluate:
+def our_evaluation(objective: PerceptualLoss, content: Tensor, precision: str) -> Evaluate:
     """Return the objective and its gradient as optimize.py has them."""
     target = objective.content_features(content)
+    autocast = in_precision(precision, content.device)
 
     def evaluate(picture: Tensor) -> tuple[float, Tensor]:
         picture = picture.detach().requires_grad_()
-        total = objective(picture.to(memory_format=torch.channels_last), target).total_loss
+        with autocast:
+            total = objective(picture.to(memory_format=torch.channels_last), target).total_loss
         (gradient,) = torch.autograd.grad(total, picture)
         return float(total.detach()), gradient
 
@@ -86,7 +89,7 @@ def our_evaluation(objective: PerceptualLoss, content: Tensor) -> Evaluate:
 
 
 def measure(kind: str, device_name: str, size_px: int, iterations: int) -> Cost:
-    """Return the cost of one kind, `plain` or `ours`."""
+    """Return the cost of one kind: `plain`, or ours in `fp32` or `bf16`."""
     device = torch.device(device_name)
     torch.backends.cudnn.benchmark = True
     config = load_config(None)
@@ -99,7 +102,7 @@ def measure(kind: str, device_name: str, size_px: int, iterations: int) -> Cost:
         evaluate = plain_evaluation(objective, content)
     else:
         keep_freed_memory(size_px**2)
-        evaluate = our_evaluation(objective, content)
+        evaluate = our_evaluation(objective, content, kind)
     evaluations: list[float] = []
 
     def timed(picture: Tensor) -> tuple[float, Tensor]:
@@ -142,9 +145,10 @@ def main() -> int:
     columns = "size | way | ms an iteration | evaluation | against plain | rounding | apart | MiB"
     print(f"| {columns} |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    ways = dict.fromkeys(("plain", "fp32", chosen_precision("auto", device)))
     for size_px in args.sizes_px:
         plain: Cost | None = None
-        for kind in ("plain", "ours"):
+        for kind in ways:
             cost = apart(measure, kind, str(device), size_px, args.iterations)
             plain = plain or cost
             print(
