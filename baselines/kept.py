@@ -23,14 +23,14 @@ def baseline_settings(
     config: Config, style_image: bytes, photo: bytes, size_px: int
 ) -> dict[str, Any]:
     """Return all that decides the baseline on one photo, from the files' content: no network."""
-    course = "init", "noise_ratio", "method", "iterations", "learning_rate", "history", "seed"
+    of_run = "init noise_ratio method iterations learning_rate history precision seed"
     return {
         "photo": _digest(photo),
         "size_px": size_px,
         "style_image": _digest(style_image),
         "style_size_px": config.style.size_px,
         "loss": asdict(config.loss),
-        "optimize": {key: getattr(config.optimize, key) for key in (*course, "precision")},
+        "optimize": {key: getattr(config.optimize, key) for key in of_run.split()},
     }
 
 

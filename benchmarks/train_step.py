@@ -32,7 +32,7 @@ from errors import run_program
 from losses.functional import content_loss, tv_loss
 from losses.perceptual import PerceptualLoss
 from models.convolution import direct_convolutions
-from models.device import has_fast_bf16, keep_freed_memory, resolve_device
+from models.device import chosen_precision, in_precision, keep_freed_memory, resolve_device
 from training.compiling import compiled
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -104,8 +104,8 @@ class Training:
         self.optimizer = torch.optim.Adam(groups, rate, fused=device.type == "cuda")
         step = (plain_step if name == "plain" else our_step)(self.network, objective)
         self._step = compiled(step) if name == "compiled" else step
-        in_bf16 = name != "plain" and has_fast_bf16(device)
-        self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=in_bf16)
+        precision = chosen_precision("fp32" if name == "plain" else "auto", device)
+        self._autocast = in_precision(precision, device)
 
     def loss(self, photos: Tensor) -> Tensor:
         """Return the total loss of B × 3 × H × W photos."""
@@ -193,7 +193,7 @@ def convolution_rate(device_name: str) -> float:
     """
     device = torch.device(device_name)
     torch.backends.cudnn.benchmark = True
-    dtype = torch.bfloat16 if has_fast_bf16(device) else torch.float32
+    dtype = torch.bfloat16 if chosen_precision("auto", device) == "bf16" else torch.float32
     conv = nn.Conv2d(128, 128, 3, padding=1, bias=False, device=device, dtype=dtype)
     conv.to(memory_format=torch.channels_last)
     count = 8 if device.type == "cuda" else 1
@@ -229,7 +229,7 @@ def main() -> int:
 
     rate = apart(convolution_rate, str(device))
     assert isinstance(rate, float)
-    precision = "bf16" if has_fast_bf16(device) else "float32"
+    precision = chosen_precision("auto", device)
     print(
         f"{device}, {args.size_px} x {args.size_px} px; {precision} convolution {rate:.0f} GFLOP/s"
     )
