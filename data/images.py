@@ -44,6 +44,7 @@ _FORMAT_OF = {
     ".heif": "HEIF",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".gif": "GIF",
     ".bmp": "BMP",
 }
 _HEIC = "HEIF"  # Pillow's only when `learn_heic` was called
@@ -203,13 +204,20 @@ def encode(
     if alpha is not None and suffix in OPAQUE_SUFFIXES:
         share = alpha[..., None].astype(np.float32) / 255
         pixels, alpha = np.rint(pixels * share + 255 * (1 - share)).astype(np.uint8), None
-    image, format_ = as_picture(pixels, alpha), _FORMAT_OF[suffix]
+    image, format_ = as_picture(pixels, _alpha_in(suffix, alpha)), _FORMAT_OF[suffix]
     options = dict(_OPTIONS.get(format_, {}))
-    if format_ != "BMP":
+    if format_ not in ("BMP", "GIF"):  # which have no place for it
         options["icc_profile"] = _srgb_profile()
         if exif:
             options["exif"] = exif
     image.save(file, format_, **options)
+
+
+def _alpha_in(suffix: str, alpha: Pixels | None) -> Pixels | None:
+    """Return transparency as a format keeps it: in a GIF, all or none."""
+    if suffix != ".gif" or alpha is None:
+        return alpha
+    return 255 * (alpha > 127).astype(np.uint8)
 
 
 def animation_frames(path: Path) -> int:
@@ -234,9 +242,7 @@ def write_animation(source: Path, target: Path, paint: Callable[[Pixels], Pixels
         if not transparent or photo.alpha is None:
             return as_picture(pixels)
         alpha = resized(photo.alpha, (pixels.shape[1], pixels.shape[0]))
-        if target.suffix.lower() == ".gif":
-            alpha = 255 * (alpha > 127).astype(np.uint8)
-        return as_picture(pixels, alpha)
+        return as_picture(pixels, _alpha_in(target.suffix.lower(), alpha))
 
     try:
         with Image.open(source) as animation:
@@ -412,7 +418,7 @@ def _open(content: bytes, name: str, min_side_px: int = 0, max_pixels: int = 0) 
         reason = "not an image we know" if isinstance(error, UnidentifiedImageError) else error
         raise ImageError(
             f"{name}: cannot be read ({reason}); expected a JPEG, PNG, WebP, AVIF, HEIC, "
-            "TIFF or BMP file. Replace or remove it."
+            "TIFF, GIF or BMP file. Replace or remove it."
         ) from error
 
 

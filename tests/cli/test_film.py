@@ -121,6 +121,18 @@ def test_a_film_that_lies_on_its_side_comes_out_upright(
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_a_still_one_is_a_photo(run: Run, style: Path, tmp_path: Path, suffix: str) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    with Image.open(PHOTOS / "coffee.jpg") as photo:
+        photo.resize((60, 40)).save(photos / f"still{suffix}")
+    done = run("stylize.py", photos, "--style", style, "-o", out)
+    assert done.returncode == 0, done.stderr
+    with Image.open(out / f"still{suffix}") as painting:
+        assert (painting.size, getattr(painting, "n_frames", 1)) == ((60, 40), 1)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
 def test_animations_keep_durations_and_loops(
     run: Run, style: Path, tmp_path: Path, suffix: str
 ) -> None:

@@ -244,7 +244,7 @@ def test_coarse_to_fine_with_film_board_and_the_photos_colours(run: Run, tmp_pat
     ("arguments", "message"),
     [
         (["none.jpg", STYLE_IMAGE], "none.jpg: No such file or directory; expected an image"),
-        ([PHOTOS / "coffee.jpg", STYLE_IMAGE, "-o", "a.gif"], "suffix '.gif'; expected one of"),
+        ([PHOTOS / "coffee.jpg", STYLE_IMAGE, "-o", "a.psd"], "suffix '.psd'; expected one of"),
         (
             [PHOTOS / "coffee.jpg", STYLE_IMAGE, "optimize.init=photo"],
             "optimize.init: 'photo'; expected one of noise, content, or an image file",

@@ -130,7 +130,7 @@ def test_one_photo_to_one_file_and_the_default_name(run: Run, style: Path, tmp_p
             [f"{PHOTOS}/*.jpg", "-o", "one.jpg"],
             "-o one.jpg: one file for 6 paintings; expected a folder",
         ),
-        ([f"{PHOTOS}/coffee.jpg", "-o", "a.gif"], "a.gif: suffix '.gif'; expected one of .jpg"),
+        ([f"{PHOTOS}/coffee.jpg", "-o", "a.psd"], "a.psd: suffix '.psd'; expected one of .jpg"),
         (
             [f"{PHOTOS}/coffee.jpg", "-o", str(PHOTOS)],
             "is an input; expected a place where nothing",

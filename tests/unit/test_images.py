@@ -80,7 +80,7 @@ def test_alpha_is_kept_or_put_on_white(tmp_path: Path) -> None:
     assert photo.alpha is not None
     assert np.unique(photo.alpha).tolist() == [0, 255]
     assert photo.pixels[0, 0].tolist() == [255, 255, 255]  # hidden black has no say
-    for suffix in (".png", ".webp", ".avif", ".heic", ".tif"):
+    for suffix in (".png", ".webp", ".avif", ".heic", ".tif", ".gif"):
         write_pixels(tmp_path / f"b{suffix}", photo.pixels, photo.alpha)
         again = read_photo(tmp_path / f"b{suffix}")
         assert again.alpha is not None
@@ -151,8 +151,8 @@ def test_bad_files_are_one_clear_line(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_outputs_that_cannot_be_written(tmp_path: Path) -> None:
     picture = torch.rand(1, 3, 8, 8)
-    with pytest.raises(UserError, match=r"suffix '\.gif'; expected one of \.jpg"):
-        write_image(tmp_path / "a.gif", picture)
+    with pytest.raises(UserError, match=r"suffix '\.psd'; expected one of \.jpg"):
+        write_image(tmp_path / "a.psd", picture)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be written to; expected a file in a folder"):
         write_image(tmp_path / "file/a.png", picture)
