@@ -24,7 +24,7 @@ from configs.build import build_objective
 from configs.schema import INITS, PRECISIONS, Config, config_from_dict
 from data.photos import Photos
 from data.tensors import decode_rgb, picture_grid, read_rgb, write_image
-from errors import UserError, run_program
+from errors import CommandLine, UserError, run_program
 from losses.perceptual import LossTerms, PerceptualLoss
 from models.device import chosen_precision, in_precision, keep_freed_memory, resolve_device
 from models.layout import MIN_SIZE_PX
@@ -40,7 +40,7 @@ QUICK = {"num_photos": 2, "sizes_px": [128], "steps": 60}
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Networks against the iterative baseline.")
+    parser = CommandLine(description="Networks against the iterative baseline.")
     parser.add_argument("--style", required=True, nargs="+", metavar="NAME|FILE")
     parser.add_argument(
         "--style-image", type=Path, required=True, nargs="+", help="what each was trained on"

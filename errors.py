@@ -1,7 +1,8 @@
-"""How a program ends: a line that says what to mend instead of a traceback, and the exit code."""
+"""Arguments and end of a program: a line that says what to mend, no traceback; the exit code."""
 
 from __future__ import annotations
 
+import argparse
 import errno
 import io
 import os
@@ -27,6 +28,14 @@ class Stopped(Exception):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+
+
+class CommandLine(argparse.ArgumentParser):
+    """A program's arguments; what is wrong with them is a `UserError`, not a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UserError for what argparse found, or a program did."""
+        raise UserError(f"{message.rstrip('.')}. See {self.prog} --help.")
 
 
 def run_program(main: Callable[[], int]) -> NoReturn:

@@ -25,7 +25,7 @@ from baselines.scene import NONE, Scene, Sources, picture_sizes
 from configs.schema import Config, load_config
 from data.images import Pixels, check_writable, read_pixels, resized, write_pixels
 from data.tensors import to_pixels
-from errors import Stopped, UserError, run_program
+from errors import CommandLine, Stopped, UserError, run_program
 from inference.effects import with_photo_colors
 from inference.film import SUFFIXES as FILM_SUFFIXES
 from inference.film import write_film
@@ -45,7 +45,7 @@ BYTES_A_PAIR = 2 * 3 * 4
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         usage="optimize.py CONTENT STYLE [STYLE ...] [key=value ...] [options]",
         description="Paint one photo by optimizing its pixels. CONTENT none makes a texture of the "
         "style, STYLE none brings the photo back from its features.",

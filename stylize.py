@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import threads  # noqa: F401, it is for torch to read
 
-from errors import EXIT_USER_ERROR, UserError, run_program
+from errors import EXIT_USER_ERROR, CommandLine, UserError, run_program
 
 if TYPE_CHECKING:  # --help does without them
     from data.images import Photo, Pixels
@@ -31,7 +31,7 @@ ALL = "all"
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Paint photos in a trained style.")
+    parser = CommandLine(description="Paint photos in a trained style.")
     parser.add_argument(
         "inputs",
         nargs="*",

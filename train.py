@@ -26,7 +26,7 @@ from configs.build import build_network, build_objective
 from configs.schema import Config, TrainConfig, load_config
 from data.photo_cache import PhotoCache
 from data.photos import Batch, PhotoCrops, Photos, PreparedPhotos, batches, workers_beside
-from errors import Stopped, UserError, run_program
+from errors import CommandLine, Stopped, UserError, run_program
 from losses.perceptual import LossTerms
 from models.device import chosen_precision, in_precision, keep_freed_memory
 from models.style_file import SUFFIX, StyleInfo, save_style
@@ -54,7 +54,7 @@ FREE_TO_CHANGE = (
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train styles (docs/training.md).")
+    parser = CommandLine(description="Train styles (docs/training.md).")
     parser.add_argument(
         "arguments",
         nargs="+",

@@ -8,7 +8,6 @@ of docs/objective.md, for starry_night on four COCO photos, and mean something f
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 from pathlib import Path
@@ -20,7 +19,7 @@ from configs.build import build_objective
 from configs.schema import load_config
 from data.photos import Photos
 from data.tensors import read_rgb
-from errors import run_program
+from errors import CommandLine, run_program
 
 COLUMNS = (25, 50, 75, 100, 150, 200, 300, 400, 500)
 CLIPPED = {
@@ -30,7 +29,7 @@ CLIPPED = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="The baseline's mean objective by iteration.")
+    parser = CommandLine(description="The baseline's mean objective by iteration.")
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--style-image", type=Path, required=True)
     parser.add_argument("--num-photos", type=int, default=4)

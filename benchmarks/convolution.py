@@ -5,7 +5,6 @@ OMP_NUM_THREADS=2 python -m benchmarks.convolution [--bf16]
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from statistics import median
@@ -14,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from errors import run_program
+from errors import CommandLine, run_program
 from models import winograd
 from models.convolution import conv2d, direct_convolutions
 from models.device import keep_freed_memory
@@ -50,7 +49,7 @@ def error(found: Tensor, exact: Tensor) -> float:
 
 @torch.inference_mode()
 def main() -> int:
-    parser = argparse.ArgumentParser(description="A 3 x 3 convolution by layer.")
+    parser = CommandLine(description="A 3 x 3 convolution by layer.")
     parser.add_argument("--scale", type=int, default=1, help="sides are so many times as long")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--bf16", action="store_true", help="instead of float32")

@@ -9,7 +9,6 @@ pan, so that what stands still in the scene should be 0. Sharpness is the mean g
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -20,7 +19,7 @@ import cv2
 import numpy as np
 
 from data.images import Pixels, read_bytes, read_photo
-from errors import run_program
+from errors import CommandLine, run_program
 from inference.effects import luma
 from inference.smoothing import Smoother
 from inference.stylizer import Stylizer
@@ -57,7 +56,7 @@ def flicker_and_sharpness(frames: list[Pixels]) -> tuple[float, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Flicker of a painted film.")
+    parser = CommandLine(description="Flicker of a painted film.")
     parser.add_argument("--photo", type=Path, required=True)
     parser.add_argument("--style", default="starry_night")
     parser.add_argument("--frames", type=int, default=24)

@@ -8,14 +8,13 @@ GPU, and with --quick in a few on a CPU.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from errors import UserError, run_program
+from errors import CommandLine, UserError, run_program
 from models.device import resolve_device
 from provenance import commit, machine
 
@@ -52,7 +51,7 @@ def short_training(out: Path, photos: Path, device: str, steps: int, *arguments:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="The figures of this machine.")
+    parser = CommandLine(description="The figures of this machine.")
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("gpu_report"))
     parser.add_argument("--device", default="auto")

@@ -8,7 +8,6 @@ flat grey photo, which has to be flat too.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from data.photos import Photos
 from data.tensors import read_rgb
-from errors import run_program
+from errors import CommandLine, run_program
 from models.style_file import find_style, load_style
 from models.transformer_net import TransformerNet
 
@@ -75,7 +74,7 @@ def grid_of(network: TransformerNet, photos: Sequence[Tensor]) -> Grid:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="The grid that styles paint.")
+    parser = CommandLine(description="The grid that styles paint.")
     parser.add_argument("styles", nargs="+", help="names or files")
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--num-photos", type=int, default=6)

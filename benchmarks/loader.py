@@ -7,7 +7,6 @@ A training step must never wait: compare with the images a second of benchmarks.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from statistics import median
 
 from data.photo_cache import PhotoCache
 from data.photos import PhotoCrops, Photos, PreparedPhotos, batches
-from errors import run_program
+from errors import CommandLine, run_program
 
 BATCH_SIZE = 4
 
@@ -33,7 +32,7 @@ def rate(prepared: PreparedPhotos, size_px: int, num_workers: int, count: int) -
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Training photos a second.")
+    parser = CommandLine(description="Training photos a second.")
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--size-px", type=int, default=256)
     parser.add_argument("--num-workers", type=int, nargs="+", default=[0, 1, 2])

@@ -7,13 +7,12 @@ With --comparison, compare.py's figures go into the style files first.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
-from errors import UserError, run_program
+from errors import CommandLine, UserError, run_program
 from models.card import card, number
 from models.style_file import (
     LITE,
@@ -91,7 +90,7 @@ def add_comparison(row: dict[str, Any]) -> Path:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="The model cards of the styles that ship.")
+    parser = CommandLine(description="The model cards of the styles that ship.")
     parser.add_argument(
         "--comparison", type=Path, nargs="+", action="extend", default=[], metavar="REPORT.json"
     )

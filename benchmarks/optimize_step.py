@@ -11,7 +11,6 @@ one's: they drift as runs from noise moved by 1e-7 do.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import resource
 import time
@@ -29,7 +28,7 @@ from baselines.lbfgs import Evaluate, minimize_in_box
 from configs.build import build_objective
 from configs.schema import load_config
 from data.tensors import read_rgb
-from errors import run_program
+from errors import CommandLine, run_program
 from losses.functional import content_loss, tv_loss
 from losses.perceptual import PerceptualLoss
 from models.convolution import direct_convolutions
@@ -129,7 +128,7 @@ def measure(kind: str, device_name: str, size_px: int, iterations: int) -> Cost:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="What an iteration of the baseline costs.")
+    parser = CommandLine(description="What an iteration of the baseline costs.")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--sizes-px", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--iterations", type=int, default=100)

@@ -8,7 +8,6 @@ noise by L-BFGS. Source of the figure: Gatys et al. 2016, figure 1.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from baselines.scene import NONE, Scene, Sources, picture_sizes
 from configs.schema import load_config
 from data.images import Pixels, picture_sheet, write_pixels
 from data.tensors import to_pixels
-from errors import run_program
+from errors import CommandLine, run_program
 from models.device import keep_freed_memory, resolve_device
 from progress import progress_bar
 
@@ -26,7 +25,7 @@ LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_1")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="A photo and a texture from each layer.")
+    parser = CommandLine(description="A photo and a texture from each layer.")
     parser.add_argument("--photo", default=str(ASSETS / "photos/chelsea.jpg"))
     parser.add_argument("--style", default=str(ASSETS / "styles/night_wind.jpg"))
     parser.add_argument("--size-px", type=int, default=224)

@@ -8,7 +8,6 @@ after long training. Rows are style sizes, columns style weights; a table of the
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from baselines.gatys import Painting, optimize_image
@@ -16,7 +15,7 @@ from baselines.scene import Scene, Sources, picture_sizes
 from configs.schema import load_config
 from data.images import Pixels, picture_sheet, read_pixels, write_pixels
 from data.tensors import to_pixels
-from errors import run_program
+from errors import CommandLine, run_program
 from models.device import keep_freed_memory, resolve_device
 from progress import progress_bar
 
@@ -24,7 +23,7 @@ PHOTO = Path(__file__).parents[1] / "assets/photos/astronaut.jpg"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="A style by weight and size.")
+    parser = CommandLine(description="A style by weight and size.")
     parser.add_argument("style", help="the style image")
     parser.add_argument("--photo", default=str(PHOTO))
     parser.add_argument("--photo-px", type=int, default=256, help="longer side")

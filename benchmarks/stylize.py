@@ -11,7 +11,6 @@ medians.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import math
 import subprocess
@@ -30,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.train_step import convolution_rate
 from data.images import Pixels, read_bytes, read_photo, resized
 from data.tensors import to_pixels, to_tensor
-from errors import UserError, run_program
+from errors import CommandLine, UserError, run_program
 from inference.stylizer import Stylizer
 from inference.torch_engine import TorchEngine
 from models.device import resolve_device
@@ -189,7 +188,7 @@ def folder_throughput(style: str, device: str, photos: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="The cost of painting.")
+    parser = CommandLine(description="The cost of painting.")
     parser.add_argument("--style", default="starry_night", help="a name or a file")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--sizes", nargs="+", default=["512x512", "1920x1080"], metavar="WxH")

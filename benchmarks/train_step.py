@@ -10,7 +10,6 @@ same weights on the same photos, and prints how far their losses differ.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import resource
 import time
@@ -28,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from configs.build import build_network, build_objective
 from configs.schema import load_config
 from data.photos import PhotoCrops, Photos, PreparedPhotos, batches
-from errors import run_program
+from errors import CommandLine, run_program
 from losses.functional import content_loss, tv_loss
 from losses.perceptual import PerceptualLoss
 from models.convolution import direct_convolutions
@@ -211,7 +210,7 @@ def convolution_rate(device_name: str) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="What a training step costs.")
+    parser = CommandLine(description="What a training step costs.")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--batch-size", type=int, nargs="+", default=[4])
     parser.add_argument("--size-px", type=int, default=256)

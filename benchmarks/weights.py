@@ -8,7 +8,6 @@ iterations from the photo.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 from pathlib import Path
@@ -20,11 +19,11 @@ from configs.build import build_objective
 from configs.schema import OptimizeConfig, load_config
 from data.photos import Photos
 from data.tensors import read_rgb
-from errors import run_program
+from errors import CommandLine, run_program
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="The objective with float16 and float32 weights.")
+    parser = CommandLine(description="The objective with float16 and float32 weights.")
     parser.add_argument("--weights", required=True, help="the same network in float32")
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--style-image", type=Path, required=True)

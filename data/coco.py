@@ -5,7 +5,6 @@ python -m data.coco --split train2017 --to DIR
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import logging
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from pypdl import Pypdl
 
-from errors import UserError, run_program
+from errors import CommandLine, UserError, run_program
 from progress import progress_bar
 
 BASE_URL = "http://images.cocodataset.org/zips"
@@ -112,7 +111,7 @@ def md5_of(path: Path) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Fetch MS-COCO's photos as a .zip.")
+    parser = CommandLine("python -m data.coco", description="Fetch MS-COCO's photos as a .zip.")
     parser.add_argument("--split", choices=tuple(SPLITS), default="train2017")
     parser.add_argument("--to", type=Path, required=True, metavar="DIR")
     parser.add_argument("--base-url", default=BASE_URL, help="a mirror")

@@ -7,7 +7,6 @@ python -m models.style_file import FILE.pth -o mine.safetensors
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
-from errors import UserError, run_program
+from errors import CommandLine, UserError, run_program
 from models.layout import weight_shapes
 from whole_file import whole_file
 
@@ -308,7 +307,9 @@ def _check_format(path: Path, metadata: dict[str, str]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Styles trained elsewhere as style files.")
+    parser = CommandLine(
+        "python -m models.style_file", description="Styles trained elsewhere as style files."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     importing = commands.add_parser("import", help="a state dict of pytorch/examples")
     importing.add_argument("file", type=Path, metavar="FILE")

@@ -29,8 +29,7 @@ HOMES = {
     "torch.utils.tensorboard": {"training/run_log.py"},
     "matplotlib": {"baselines/report.py"},
     "tqdm": {"progress.py"},
-    "argparse": {f"{program}.py" for program in PROGRAMS}
-    | {"data/coco.py", "models/style_file.py"},
+    "argparse": {f"{program}.py" for program in PROGRAMS} | {"errors.py"},
     "pypdl": {"data/coco.py"},
     "openvino": {"inference/openvino_engine.py", "inference/export.py"},
     "av": {"inference/film.py"},
