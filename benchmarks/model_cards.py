@@ -60,11 +60,11 @@ def objective(info: StyleInfo) -> float:
     return info.losses["heldout_total_loss"]
 
 
-def add_comparison(row: dict[str, Any]) -> Path:
+def add_comparison(row: dict[str, Any], machine: str) -> Path:
     """Put a group of compare.py's report into the card of its style; return the style's file.
 
-    It takes the place of one with as many photos of that size. Raises UserError for a report of
-    other weights than the file's.
+    It takes the place of one at that size. Raises UserError for a report of other weights than the
+    file's.
     """
     path = STYLES_DIR / f"{row['style']}.safetensors"
     theirs, ours = row.get("weights"), weights_digest(path)
@@ -80,11 +80,11 @@ def add_comparison(row: dict[str, Any]) -> Path:
         network=row["network"]["total_loss"],
         baseline=baseline,
         crossing=row["crossing_quartiles"][1],
+        machine=machine,
     )
     info = read_info(path)
-    same = (compared.num_photos, compared.size_px)
-    others = [one for one in info.comparisons if (one.num_photos, one.size_px) != same]
-    comparisons = tuple(sorted([*others, compared], key=lambda one: -one.num_photos))
+    others = [one for one in info.comparisons if one.size_px != compared.size_px]
+    comparisons = tuple(sorted([*others, compared], key=lambda one: one.size_px))
     rewrite_info(path, dataclasses.replace(info, comparisons=comparisons))
     return path
 
@@ -97,9 +97,10 @@ def main() -> int:
     for report in parser.parse_args().comparison:
         if not report.is_file():
             raise UserError(f"{report}: no such file; expected compare.py's report.json. Run it.")
-        for row in json.loads(report.read_text(encoding="utf-8"))["summary"]:
+        record = json.loads(report.read_text(encoding="utf-8"))
+        for row in record["summary"]:
             if row["init"] == "noise":
-                print(add_comparison(row))
+                print(add_comparison(row, record["machine"]))
     README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
     print(README)
     return 0

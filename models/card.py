@@ -75,10 +75,11 @@ def _runs(runs: tuple[TrainingRun, ...]) -> str:
 def _compared(compared: Comparison) -> str:
     """Return how the style stands beside the baseline."""
     side = compared.size_px
+    where = f" ({compared.machine})" if compared.machine else ""
     iterations = ", ".join(f"{i}: {number(v)}" for i, v in compared.baseline.items())
     text = (
-        f"On {compared.num_photos} photos, {side} × {side} px: {number(compared.network)}. The "
-        f"iterative baseline from white noise after so many iterations: {iterations}."
+        f"On {compared.num_photos} photos, {side} × {side} px{where}: {number(compared.network)}. "
+        f"The iterative baseline from white noise after so many iterations: {iterations}."
     )
     if compared.crossing is not None:
         text += f" It passes the network at iteration {compared.crossing:g} (median)."

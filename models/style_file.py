@@ -81,6 +81,8 @@ class Comparison:
     """Iteration → mean objective of the baseline."""
     crossing: float | None = None
     """The iteration at which the baseline passes the network, median; None: later, or unknown."""
+    machine: str = ""
+    """What computed both, and in which precision."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def test_a_card_says_all_that_the_file_does() -> None:
     last = dataclasses.replace(
         RUN, start="waves", small_steps=0, teacher="big", commit="abc", minutes=45.5, command="go"
     )
-    compared = Comparison(50, 256, 1.49e5, {"50": 1.64e5, "300": 9.06e4}, 51.5)
+    compared = Comparison(50, 256, 1.49e5, {"50": 1.64e5, "300": 9.06e4}, 51.5, "a gpu")
     info = StyleInfo("waves", {"style": STYLE}, 1500, {}, 20, (RUN, last), (compared,))
     assert (
         card(info)
@@ -49,7 +49,7 @@ From fresh weights, 3,000 steps, 1.8 hours; each run goes on from the one above:
 | 1,500 | 4 | 300 | Adam, 0.003 | 5 | 20 | a cpu | 60 | – | 5.64e5 |
 | 1,500 | 4 | – | teacher big, Adam, 0.003 | 5 | 20 | a cpu | 46 | abc | 5.64e5 |
 
-On 50 photos, 256 × 256 px: 1.49e5. The iterative baseline from white noise after so many \
+On 50 photos, 256 × 256 px (a gpu): 1.49e5. The iterative baseline from white noise after so many \
 iterations: 50: 1.64e5, 300: 9.06e4. It passes the network at iteration 51.5 (median).
 
 The last run, at abc:
@@ -85,21 +85,21 @@ def test_a_comparison_goes_into_the_card_of_its_style(
         "baseline": {i: {"total_loss": float(i)} for i in ("0", "25", "50", "300")},
         "crossing_quartiles": [1.0, None, None],
     }
-    few = Comparison(2, 64, 3.0, {"50": 50.0, "300": 300.0}, None)
-    assert read_info(model_cards.add_comparison(row)).comparisons == (few,)
+    few = Comparison(2, 64, 3.0, {"50": 50.0, "300": 300.0}, None, "a cpu")
+    assert read_info(model_cards.add_comparison(row, "a cpu")).comparisons == (few,)
     row |= {"num_photos": 9, "crossing_quartiles": [1.0, 51.5, None]}
-    path = model_cards.add_comparison(row)
-    many = dataclasses.replace(few, num_photos=9, crossing=51.5)
-    assert read_info(path).comparisons == (many, few)
-    row["network"] = {"total_loss": 2.0}
-    model_cards.add_comparison(row)
-    after = (dataclasses.replace(many, network=2.0), few)
+    path = model_cards.add_comparison(row, "a gpu, bf16")
+    many = dataclasses.replace(few, num_photos=9, crossing=51.5, machine="a gpu, bf16")
+    assert read_info(path).comparisons == (many,)
+    row |= {"size_px": 32}
+    model_cards.add_comparison(row, "a cpu")
+    after = (dataclasses.replace(many, size_px=32, machine="a cpu"), many)
     assert read_info(path).comparisons == after
     save_style(path, TransformerNet(4, 1), read_info(path))  # trained again
     with pytest.raises(
         UserError, match=rf"of weights {row['weights']}; expected {weights_digest(path)}"
     ):
-        model_cards.add_comparison(row)
+        model_cards.add_comparison(row, "a cpu")
     assert read_info(path).comparisons == after
 
 
