@@ -34,18 +34,24 @@ def readme(before: str) -> str:
     """Return styles/README.md: what is above the mark `before`, and the cards as they are now."""
     infos = {path.stem: read_info(path) for path in style_files()}
     lines = [
-        "| | held-out objective | baseline's iteration | lite form | above the full one |",
-        "| --- | --- | --- | --- | --- |",
+        "| | held-out objective | passed at | lite form | passed at | above the full one |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, info in infos.items():
         if not name.endswith(LITE):
-            crossings = [f"{one.crossing:g}" for one in info.comparisons if one.crossing]
             lite = infos[name + LITE]
-            of_both = number(objective(info)), number(objective(lite))
-            cells = (name, of_both[0], *(crossings or ["–"])[:1], of_both[1], above(lite, info))
-            lines.append(f"| {' | '.join(cells)} |")
+            stands = (
+                cell for one in (info, lite) for cell in (number(objective(one)), crossing(one))
+            )
+            lines.append(f"| {' | '.join((name, *stands, above(lite, info)))} |")
     cards = [card(infos[path.stem]) for path in style_files()]
     return "\n".join([before.partition(MARK)[0] + MARK, *lines, "", *cards])
+
+
+def crossing(info: StyleInfo) -> str:
+    """Return the iteration at which the baseline passes a style, if it is known."""
+    known = [f"{one.crossing:g}" for one in info.comparisons if one.crossing]
+    return known[0] if known else "–"
 
 
 def above(lite: StyleInfo, full: StyleInfo) -> str:
