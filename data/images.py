@@ -205,12 +205,9 @@ def encode(
         share = alpha[..., None].astype(np.float32) / 255
         pixels, alpha = np.rint(pixels * share + 255 * (1 - share)).astype(np.uint8), None
     image, format_ = as_picture(pixels, _alpha_in(suffix, alpha)), _FORMAT_OF[suffix]
-    options = dict(_OPTIONS.get(format_, {}))
-    if format_ not in ("BMP", "GIF"):  # which have no place for it
-        options["icc_profile"] = _srgb_profile()
-        if exif:
-            options["exif"] = exif
-    image.save(file, format_, **options)
+    # a format without a place for these passes them over
+    tags = {"icc_profile": _srgb_profile()} | ({"exif": exif} if exif else {})
+    image.save(file, format_, **_OPTIONS.get(format_, {}), **tags)
 
 
 def _alpha_in(suffix: str, alpha: Pixels | None) -> Pixels | None:

@@ -85,6 +85,8 @@ def test_alpha_is_kept_or_put_on_white(tmp_path: Path) -> None:
         again = read_photo(tmp_path / f"b{suffix}")
         assert again.alpha is not None
         np.testing.assert_allclose(again.alpha, photo.alpha, atol=5)
+    write_pixels(tmp_path / "b.gif", photo.pixels, photo.alpha // 3 * 2 + 50)  # 50 and 220
+    np.testing.assert_array_equal(read_photo(tmp_path / "b.gif").alpha, photo.alpha)
     write_pixels(tmp_path / "b.jpg", photo.pixels // 2, photo.alpha)
     assert read_photo(tmp_path / "b.jpg").pixels[5, 1].min() > 247
     palette = Image.new("RGB", (8, 8), RED).quantize(4)
