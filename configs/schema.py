@@ -20,7 +20,7 @@ import yaml
 from data.images import SUFFIXES
 from errors import UserError
 from losses.functional import CONTENT_DISTANCES, GRAMS, STYLE_DISTANCES
-from models.layout import MIN_SIZE_PX, NORMS, OUTPUTS, PADDINGS, UPSAMPLES
+from models.layout import MIN_SIZE_PX, NORMS, OUTPUTS, PADDINGS, STEM_STRIDES, UPSAMPLES
 from models.vgg import NETWORKS, NORMALIZATIONS, POOLINGS, layer_names
 
 OPTIMIZERS = ("adam", "muon")
@@ -39,7 +39,7 @@ class ModelConfig:
     """The transformation network."""
 
     width: int = 32
-    """Channels at full size; 2 and 4 times that further in."""
+    """Channels after the first layer; 2 and 4 times that further in."""
     num_blocks: int = 5
     """Residual blocks."""
     norm: str = "instance"
@@ -50,6 +50,8 @@ class ModelConfig:
     """reflect | reflect-start (once, before the first layer: the paper's) | zero."""
     output: str = "tanh"
     """tanh | linear (cut to [0, 1], the last layer not balanced: as other trainers have it)."""
+    stem_stride: int = 1
+    """1 | 2 (the first layer halves the photo, the last one doubles it: faster)."""
 
 
 @dataclass(frozen=True)
@@ -225,11 +227,12 @@ class Config:
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
 
 
-CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, tuple[str, ...] | tuple[int, ...]] = {
     "model.norm": NORMS,
     "model.upsample": UPSAMPLES,
     "model.padding": PADDINGS,
     "model.output": OUTPUTS,
+    "model.stem_stride": STEM_STRIDES,
     "loss.network": tuple(NETWORKS),
     "loss.normalization": NORMALIZATIONS,
     "loss.pooling": POOLINGS,
@@ -444,7 +447,7 @@ def _check(config: Config, required: Iterable[str]) -> list[str]:
     problems = [f"{key}: empty; set it with {key}=…" for key in required if not _get(config, key)]
     for key, choices in CHOICES.items():
         if (value := _get(config, key)) not in choices:
-            problems.append(f"{key}: {value!r}; expected one of {', '.join(choices)}")
+            problems.append(f"{key}: {value!r}; expected one of {', '.join(map(str, choices))}")
     for key, minimum in MINIMA.items():
         if (value := _get(config, key)) < minimum:
             problems.append(f"{key}: {value}; expected at least {minimum:g}")

@@ -5,6 +5,7 @@ Axes: C channels, H rows, W columns, K kernel.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from pathlib import Path
@@ -17,12 +18,17 @@ import openvino.opset13 as ops
 
 from data.images import Pixels
 from errors import UserError
-from models.layout import STRIDE, balancing_matrix, grid_px, shift_cancels
+from models.layout import (
+    STRIDE,
+    balancing_matrix,
+    channels_inward,
+    doubling_border,
+    grid_px,
+    shift_cancels,
+)
 from models.style_file import StyleInfo, read_style
 
 EPSILON = 1e-5  # torch's
-FIRST_BLOCK = 3
-"""The first residual block's place among the layers."""
 WIDE_PX = 5
 """So many pixels of a row does the last layer paint at once, as channels: 15 of a register's 16."""
 OWN_SIZES = 2
@@ -64,7 +70,8 @@ class OpenVinoEngine:
         if right or bottom:
             photo = np.pad(photo, ((border, bottom), (border, right), (0, 0)), mode="reflect")
         painted = self._request(photo.shape[0], photo.shape[1]).infer({0: photo[None]})[0]
-        pixels: Pixels = painted[0, :height, :width]
+        rows = math.prod(painted.shape[:-2])
+        pixels: Pixels = painted.reshape(rows, -1, 3)[:height, :width]
         return pixels
 
     def _request(self, height: int, width: int) -> Any:
@@ -89,12 +96,15 @@ class _Graph:
 
     def __init__(self, info: StyleInfo, weights: dict[str, Array]) -> None:
         model = info.config["model"]
-        self.num_blocks: int = model.get("num_blocks", 5)
+        self.stem_stride: int = model.get("stem_stride", 1)
+        self.first_block = len(channels_inward(1, self.stem_stride))
+        self.first_up = self.first_block + model.get("num_blocks", 5)
         self.norm: str = model.get("norm", "instance")
         self.upsample: str = model.get("upsample", "fractional4")
         self.output: str = model.get("output", "tanh")
         padding = model.get("padding", "reflect")
-        self.start_px = 8 * self.num_blocks if padding == "reflect-start" else 0
+        blocks = self.first_up - self.first_block
+        self.start_px = 8 * blocks if padding == "reflect-start" else 0
         self.border = "reflect" if padding == "reflect" else "constant"
         self.unpadded_blocks = padding == "reflect-start"
         self.centred = shift_cancels(self.norm, self.upsample, padding)
@@ -103,35 +113,36 @@ class _Graph:
         self.weights = weights
 
     def build(self, height: int, width: int) -> openvino.Model:
-        """Return the graph from 1 × H × W × 3 to 1 × H × W' × 3, uint8 both; W' at least W.
+        """Return the graph from 1 × H × W × 3 to H rows of W' × 3, uint8 both; W' at least W.
 
         A side of -1 is any size.
         """
         image = ops.parameter([1, height, width, 3], np.uint8, name="photo")
         x = ops.transpose(ops.convert(image, "f32"), _ints(0, 3, 1, 2))
         x = ops.relu(self._normalized(self._first_conv(x, "0.0"), "0.1"))
-        for layer in (1, 2):
+        for layer in range(1, self.first_block):
             x = self._conv(x, f"{layer}.0", 2)
             x = ops.relu(self._normalized(x, f"{layer}.1"))
-        for layer in range(FIRST_BLOCK, FIRST_BLOCK + self.num_blocks):
+        for layer in range(self.first_block, self.first_up):
             x = self._residual_block(x, layer)
-        layer = FIRST_BLOCK + self.num_blocks
-        x = ops.relu(self._normalized(self._first_doubled(x, layer), f"{layer}.1"))
-        layer += 1
-        x = ops.relu(self._normalized(self._doubled(x, f"{layer}.0"), f"{layer}.1"))
-        x = self._last_layer(x, f"{layer + 1}.conv")
+        last = self.first_up + self.first_block - 1
+        for layer in range(self.first_up, last):
+            double = self._first_doubled if layer == self.first_up else self._doubled
+            x = ops.relu(self._normalized(double(x, layer), f"{layer}.1"))
+        x = self._last_layer(x, f"{last}.conv")
         return openvino.Model([x], [image], "transformer_net")
 
     def _first_conv(self, x: Any, name: str) -> Any:
         if self.first_in_int8:  # its bytes are exact; normalisation takes out what -1 would add
             x = ops.fake_quantize(x, *_floats(0, 255, 0, 2), 256)
-            return _convolved(self._padded(x, 4), _in_int8(self._kernel(name)), (1, 1))
+            strides = self.stem_stride, self.stem_stride
+            return _convolved(self._padded(x, 4), _in_int8(self._kernel(name)), strides)
         x = ops.subtract(ops.multiply(x, np.float32(2 / 255)), np.float32(1))
-        return self._conv(x, name)
+        return self._conv(x, name, self.stem_stride)
 
     def _residual_block(self, x: Any, layer: int) -> Any:
         name, padded = f"{layer}.body", not self.unpadded_blocks
-        if self.blocks_in_int8 and layer > FIRST_BLOCK:  # the first one's channels reach too far
+        if self.blocks_in_int8 and layer > self.first_block:  # the first channels reach too far
             mean, spread = self._mean_and_spread_before(layer)
             y = ops.subtract(x, _of_channels(mean))
             y = self._int8_conv(y, f"{name}.0.0", INT8_REACH * spread, signed=True)
@@ -156,9 +167,9 @@ class _Graph:
 
     def _mean_and_spread_before(self, layer: int) -> tuple[Array, Array]:
         """Return the mean and standard deviation, nearly, of the sums that a block is given."""
-        scale, shift = self._scale_and_shift("2.1")
+        scale, shift = self._scale_and_shift(f"{self.first_block - 1}.1")
         mean, variance = np.maximum(shift, 0), scale**2
-        for block in range(FIRST_BLOCK, layer):
+        for block in range(self.first_block, layer):
             scale, shift = self._scale_and_shift(f"{block}.body.2")
             mean, variance = mean + shift, variance + scale**2
         return mean, np.sqrt(variance)
@@ -194,12 +205,13 @@ class _Graph:
         if self.centred:  # else flat areas round to a grid; see UpsampleLayer
             x = ops.subtract(x, ops.reduce_mean(x, _ints(2, 3), True))
         if not self.blocks_in_int8 or self.upsample != "fractional4":
-            return self._doubled(x, f"{layer}.0")
+            return self._doubled(x, layer)
         reach = INT8_REACH * self._mean_and_spread_before(layer)[1]
         kernel = _balanced(self._kernel(f"{layer}.0"), 2) * reach[:, None, None, None]
         return self._enlarged(_in_bytes(x, reach, signed=True), _in_int8(kernel, 2, outputs=1), 4)
 
-    def _doubled(self, x: Any, name: str) -> Any:
+    def _doubled(self, x: Any, layer: int) -> Any:
+        name = f"{layer}.0"
         if self.upsample == "resize":
             x = ops.interpolate(
                 x, np.array([2, 2], np.float32), "nearest", "scales", axes=_ints(2, 3)
@@ -211,8 +223,7 @@ class _Graph:
         return self._enlarged(x, ops.constant(kernel), kernel.shape[-1])
 
     def _enlarged(self, x: Any, kernel: Any, size: int) -> Any:
-        reflect_px = 1 if self.border == "reflect" else 0
-        crop_px = 1 + 2 * reflect_px
+        reflect_px, crop_px = doubling_border(size, self.border == "reflect")
         return ops.convolution_backprop_data(
             self._padded(x, reflect_px),
             kernel,
@@ -220,31 +231,34 @@ class _Graph:
             pads_begin=[crop_px, crop_px],
             pads_end=[crop_px, crop_px],
             dilations=[1, 1],
-            output_padding=[4 - size] * 2,
+            output_padding=[size % 2] * 2,
         )
 
     def _last_layer(self, x: Any, name: str) -> Any:
-        """Return the painting, 1 × H × W' × 3 in uint8, W' a multiple of `WIDE_PX`.
+        """Return the painting in uint8: H rows of W' × 3.
 
-        Three channels would leave most of a vector register idle. One wider kernel for each of
-        `WIDE_PX` pixels beside each other, in strides of as many, fills it (docs/architecture.md).
+        Three channels would leave most of a vector register idle. A kernel for each of some pixels
+        beside each other fills it, in strides of as many (docs/architecture.md): `WIDE_PX` of a
+        row, or the 2 × 2 that a layer that doubles makes of one.
         """
         kernel = self.weights[f"layers.{name}.weight"]
         period = grid_px(self.upsample, self.output)
         if period > 1:
             kernel = _balanced(kernel, period)
-        size = kernel.shape[-1]
-        wide = np.zeros((WIDE_PX, *kernel.shape[:3], size + WIDE_PX - 1), np.float32)
-        for i in range(WIDE_PX):
-            wide[i, ..., i : i + size] = kernel
-        x = self._padded(x, size // 2, right_px=WIDE_PX - 1)
-        x = _convolved(x, wide.reshape(-1, *wide.shape[2:]), (1, WIDE_PX))
-        x = ops.add(x, _of_channels(np.tile(self.weights[f"layers.{name}.bias"], WIDE_PX)))
+        doubles = self.stem_stride == 2
+        wide, strides = _of_2_by_2(kernel) if doubles else _of_a_row(kernel)
+        x = self._padded(x, wide.shape[-2] // 2, right_px=strides[1] - 1)
+        x = _convolved(x, wide, strides)
+        bias = self.weights[f"layers.{name}.bias"]
+        x = ops.add(x, _of_channels(np.tile(bias, len(wide) // len(bias))))
         if self.output == "linear":
             x = ops.multiply(ops.clamp(x, 0.0, 1.0), np.float32(255))
         else:
             x = ops.multiply(ops.add(ops.tanh(x), np.float32(1)), np.float32(255 / 2))
         x = ops.transpose(ops.convert(ops.round(x), "u8"), _ints(0, 2, 3, 1))
+        if doubles:  # 1 × H/2 × W/2 × 2 × 6 becomes 1 × H/2 × 2 × W/2 × 6: whole rows
+            x = ops.reshape(x, _ints(0, 0, 0, 2, 6), True)
+            return ops.transpose(x, _ints(0, 1, 3, 2, 4))
         return ops.reshape(x, _ints(0, 0, -1, 3), True)
 
 
@@ -262,6 +276,25 @@ def _convolved(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
     if isinstance(kernel, np.ndarray):  # OpenVINO would make one by way of a list, 0.1 s in all
         kernel = ops.constant(kernel)
     return ops.convolution(x, kernel, list(strides), [0, 0], [0, 0], [1, 1])
+
+
+def _of_a_row(kernel: Array) -> tuple[Array, tuple[int, int]]:
+    """Return the kernels of `WIDE_PX` pixels of a row, K × C × S × S each, and their strides."""
+    size = kernel.shape[-1]
+    wide = np.zeros((WIDE_PX, *kernel.shape[:3], size + WIDE_PX - 1), np.float32)
+    for i in range(WIDE_PX):
+        wide[i, ..., i : i + size] = kernel
+    return wide.reshape(-1, *wide.shape[2:]), (1, WIDE_PX)
+
+
+def _of_2_by_2(kernel: Array) -> tuple[Array, tuple[int, int]]:
+    """Return what a fractional kernel of 8, C × K × 8 × 8, is for 2 × 2 pixels: 4 K × C × 5 × 5.
+
+    Pixel 2 n + r takes tap r + 3 - 2 d of what lies d beside n.
+    """
+    taps = np.pad(kernel.transpose(1, 0, 2, 3), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    of_pixels = [taps[..., row + 8 :: -2, column + 8 :: -2] for row, column in np.ndindex(2, 2)]
+    return np.concatenate(of_pixels), (1, 1)
 
 
 def _in_bytes(x: Any, reach: Array, signed: bool) -> Any:

@@ -29,14 +29,14 @@ from data.images import Pixels
 from data.tensors import to_pixels
 from errors import UserError
 from models.layout import STRIDE
-from models.transformer_net import TransformerNet
+from models.transformer_net import ConvLayer, TransformerNet
 from progress import progress_bar
 
 TILE_PX = 512
 HEAD_HALO_PX = 8
-"""What the three first convolutions see around a tile: 4 + 1 + 2 px, in whole quarters."""
+"""What the convolutions before the blocks see around a tile: 4 + 1 + 2 px, in whole quarters."""
 TAIL_HALO_PX = 16
-"""What the two upsamplings and the last convolution see: 6 + 3 + 4 px, in whole quarters."""
+"""What the layers after the blocks see: 6 + 3 + 4 px, in whole quarters."""
 BAR_FROM_PIXELS = 16_000_000
 
 
@@ -156,7 +156,8 @@ class TiledPainter:
                 "zero. Paint a smaller photo (--size-px)."
             )
         layers: list[Any] = list(network.layers)
-        self.head, self.blocks, self.tail = layers[:3], layers[3:-3], layers[-3:]
+        depth = sum(isinstance(layer, ConvLayer) for layer in layers)
+        self.head, self.blocks, self.tail = layers[:depth], layers[depth:-depth], layers[-depth:]
         self.in_range = network.in_range
         self.device = device
         self.dtype = next(network.parameters()).dtype
@@ -178,7 +179,8 @@ class TiledPainter:
         channels = self.head[-1][0].conv.out_channels
         with ExitStack() as stack:
             x, y, z = (stack.enter_context(FeatureMap(channels, *self.size)) for _ in range(3))
-            total = len(list(self._regions())) * (len(self.head) + 3 * len(self.blocks) + 4)
+            passes = len(self.head) + 1 + 3 * len(self.blocks) + len(self.tail)
+            total = len(list(self._regions())) * passes
             shown = photo.shape[0] * photo.shape[1] >= BAR_FROM_PIXELS
             self.progress = stack.enter_context(progress_bar(total, "tile", shown=shown))
             self._paint(x, y, z, painted)
@@ -195,10 +197,10 @@ class TiledPainter:
             self._pass(partial(self._conv, x, conv1), measure=norm1, into=y)
             self._pass(partial(self._conv, y, conv2, after=norm1), measure=norm2, into=z)
             self._pass(partial(self._sum, x, z, norm2), into=x)
-        self._pass(partial(self._tail, x, 1), measure=self.tail[0][1])
-        self._pass(partial(self._tail, x, 2), measure=self.tail[1][1])
+        for depth, layer in enumerate(self.tail[:-1], start=1):
+            self._pass(partial(self._tail, x, depth), measure=layer[1])
         for region in self._regions():
-            stylized = to_pixels(self.in_range(self._tail(x, 3, region)))
+            stylized = to_pixels(self.in_range(self._tail(x, len(self.tail), region)))
             px = region.times(STRIDE)
             top, left = px.top - self.margin_px, px.left - self.margin_px  # in the photo
             stylized = stylized[max(-top, 0) :, max(-left, 0) :]
@@ -246,7 +248,7 @@ class TiledPainter:
         x = self.head[0][0](2 * x - 1)
         for before, layer in zip(self.head[: depth - 1], self.head[1:depth], strict=True):
             x = layer[0](F.relu(self._normalized(before[1], x)))
-        return region.cut(x, outer, STRIDE // 2 ** (depth - 1))
+        return region.cut(x, outer, 2 ** (len(self.head) - depth))
 
     def _mirrored(self, start: int, stop: int, side: int) -> npt.NDArray[np.intp]:
         """Return where in the photo, `side` px there, those of the photo with its margin lie."""
@@ -274,11 +276,10 @@ class TiledPainter:
         outer = region.grown(TAIL_HALO_PX // STRIDE, self.size)
         # The convolution alone: that its layer would centre x first changes nothing but rounding.
         features = self.tail[0][0](x.read(outer, self.device).to(self.dtype))
-        if depth >= 2:
-            features = self.tail[1][0](F.relu(self._normalized(self.tail[0][1], features)))
-        if depth >= 3:
-            features = self.tail[2](F.relu(self._normalized(self.tail[1][1], features)))
-        return region.cut(features, outer, 2 ** min(depth, 2))
+        for before, layer in zip(self.tail[: depth - 1], self.tail[1:depth], strict=True):
+            conv = layer if layer is self.tail[-1] else layer[0]
+            features = conv(F.relu(self._normalized(before[1], features)))
+        return region.cut(features, outer, min(2**depth, STRIDE))
 
     def _normalized(self, norm: nn.Module, x: Tensor) -> Tensor:
         scale, shift = self.affine[norm]

@@ -75,7 +75,12 @@ def _by_rows(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Te
 
 
 def conv_transpose2d(
-    x: Tensor, weight: Tensor, stride: int, padding: int, output_padding: int = 0
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int,
+    padding: int,
+    output_padding: int = 0,
 ) -> Tensor:
     """Return the fractionally-strided convolution of B × C × H × W with C × K × S × S.
 
@@ -85,8 +90,8 @@ def conv_transpose2d(
         convolved: Tensor = columns.FractionalColumnConvolution.apply(
             x, weight, stride, padding, output_padding
         )
-        return convolved
-    return F.conv_transpose2d(x, weight, None, stride, padding, output_padding)
+        return convolved if bias is None else convolved + bias[:, None, None]
+    return F.conv_transpose2d(x, weight, bias, stride, padding, output_padding)
 
 
 def _in_reach(x: Tensor) -> bool:

@@ -6,6 +6,7 @@ Axes: C channels, K kernel.
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -14,20 +15,38 @@ NORMS = ("instance", "batch")
 UPSAMPLES = ("fractional3", "fractional4", "resize")
 PADDINGS = ("reflect", "reflect-start", "zero")
 OUTPUTS = ("tanh", "linear")
+STEM_STRIDES = (1, 2)
 MIN_SIZE_PX = 16
 STRIDE = 4  # two convolutions of stride 2: inside, a photo is four times smaller
+OUTPUT_KERNEL = 8
+"""Of the last layer where it doubles: two taps to each phase of the grid that it averages away."""
 
 
-def check_choices(norm: str, upsample: str, padding: str, output: str) -> None:
+def check_choices(norm: str, upsample: str, padding: str, output: str, stem_stride: int) -> None:
     """Raise ValueError for a choice that there is not."""
     for value, choices in (
         (norm, NORMS),
         (upsample, UPSAMPLES),
         (padding, PADDINGS),
         (output, OUTPUTS),
+        (stem_stride, STEM_STRIDES),
     ):
         if value not in choices:
-            raise ValueError(f"{value!r}; expected one of {', '.join(choices)}")
+            raise ValueError(f"{value!r}; expected one of {', '.join(map(str, choices))}")
+
+
+def channels_inward(width: int, stem_stride: int) -> tuple[int, ...]:
+    """Return how many channels there are from the first layer inward, the blocks' last."""
+    return (width, 2 * width, 4 * width)[: 4 - stem_stride]
+
+
+def doubling_border(kernel: int, reflects: bool) -> tuple[int, int]:
+    """Return how many pixels a fractional convolution reflects a side, and crops, to double a size.
+
+    It crops what the kernel hangs over, and what comes of the reflected pixels.
+    """
+    reflect_px = max(1, kernel // 4) if reflects else 0
+    return reflect_px, (kernel - 1) // 2 + 2 * reflect_px
 
 
 def weight_shapes(
@@ -37,39 +56,44 @@ def weight_shapes(
     upsample: str = "fractional4",
     padding: str = "reflect",
     output: str = "tanh",
+    stem_stride: int = 1,
 ) -> dict[str, tuple[int, ...]]:
     """Return the shape of each weight of `TransformerNet` with these arguments, by its name.
 
     Raises ValueError for a choice that there is not.
     """
-    check_choices(norm, upsample, padding, output)
-    half, quarter = 2 * width, 4 * width
-    up1, up2, last = (f"{num_blocks + i}" for i in (3, 4, 5))
-    convs = {
-        "0.0.conv": (width, 3, 9, 9),
-        "1.0.conv": (half, width, 3, 3),
-        "2.0.conv": (quarter, half, 3, 3),
-        f"{last}.conv": (3, width, 9, 9),
-    }
-    norms = {"0.1": width, "1.1": half, "2.1": quarter, f"{up1}.1": half, f"{up2}.1": width}
-    for i in range(3, 3 + num_blocks):
-        convs[f"{i}.body.0.0.conv"] = convs[f"{i}.body.1.conv"] = (quarter, quarter, 3, 3)
-        norms[f"{i}.body.0.1"] = norms[f"{i}.body.2"] = quarter
-    for name, channels_in, channels_out in ((up1, quarter, half), (up2, half, width)):
+    check_choices(norm, upsample, padding, output, stem_stride)
+    inward = channels_inward(width, stem_stride)
+    most, outward = inward[-1], inward[::-1]
+    first_block, first_up = len(inward), len(inward) + num_blocks
+    last = first_up + len(inward) - 1
+    convs = {"0.0.conv": (width, 3, 9, 9)}
+    norms = {"0.1": width}
+    for i, (few, many) in enumerate(pairwise(inward), start=1):
+        convs[f"{i}.0.conv"] = (many, few, 3, 3)
+        norms[f"{i}.1"] = many
+    for i in range(first_block, first_up):
+        convs[f"{i}.body.0.0.conv"] = convs[f"{i}.body.1.conv"] = (most, most, 3, 3)
+        norms[f"{i}.body.0.1"] = norms[f"{i}.body.2"] = most
+    for i, (many, few) in enumerate(pairwise(outward), start=first_up):
         if upsample == "resize":
-            convs[f"{name}.0.1.conv"] = (channels_out, channels_in, 3, 3)
+            convs[f"{i}.0.1.conv"] = (few, many, 3, 3)
         else:
             kernel = int(upsample[-1])
-            convs[f"{name}.0.conv"] = (channels_in, channels_out, kernel, kernel)
+            convs[f"{i}.0.conv"] = (many, few, kernel, kernel)
+        norms[f"{i}.1"] = few
+    convs[f"{last}.conv"] = (
+        (3, width, 9, 9) if stem_stride == 1 else (width, 3, OUTPUT_KERNEL, OUTPUT_KERNEL)
+    )
 
     shapes: dict[str, tuple[int, ...]] = {f"layers.{k}.weight": v for k, v in convs.items()}
     shapes[f"layers.{last}.conv.bias"] = (3,)
-    for name, channels in norms.items():
+    for name, num_channels in norms.items():
         of_channels = ["weight", "bias"]
         if norm == "batch":
             of_channels += ["running_mean", "running_var"]
             shapes[f"layers.{name}.num_batches_tracked"] = ()
-        shapes |= {f"layers.{name}.{key}": (channels,) for key in of_channels}
+        shapes |= {f"layers.{name}.{key}": (num_channels,) for key in of_channels}
     return shapes
 
 

@@ -5,6 +5,8 @@ Axes: B images, C channels, H rows, W columns.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,9 +14,12 @@ from torch import Tensor, nn
 from models.convolution import conv2d, conv_transpose2d, on_cpu_in_channels_last
 from models.layout import (
     MIN_SIZE_PX,
+    OUTPUT_KERNEL,
     STRIDE,
     balancing_matrix,
+    channels_inward,
     check_choices,
+    doubling_border,
     grid_px,
     shift_cancels,
 )
@@ -37,27 +42,36 @@ class TransformerNet(nn.Module):
         upsample: str = "fractional4",
         padding: str = "reflect",
         output: str = "tanh",
+        stem_stride: int = 1,
     ) -> None:
-        """Build the network for `width` channels at full size (2 and 4 times that further in).
+        """Build the network for `width` channels after the first layer, twice as many each further.
 
-        Raises ValueError for a choice outside those of models/layout.py.
+        With `stem_stride` 2 the first layer halves the photo and the last one doubles it, so that
+        there are no features at full size. Raises ValueError for a choice outside those of
+        models/layout.py.
         """
         super().__init__()
-        check_choices(norm, upsample, padding, output)
+        check_choices(norm, upsample, padding, output, stem_stride)
         self.output = output
         # Each unpadded block loses 2 px a side at a quarter of the size: 8 px of the photo.
         self.start_px = 8 * num_blocks if padding == "reflect-start" else 0
         border = "reflect" if padding == "reflect" else "zero"
         block_border = "none" if padding == "reflect-start" else border
         centred = shift_cancels(norm, upsample, padding)
+        period = grid_px(upsample, output)
+        inward = channels_inward(width, stem_stride)
+        outward = inward[::-1]
         self.layers = nn.Sequential(
-            ConvLayer(3, width, 9, 1, norm, border),
-            ConvLayer(width, 2 * width, 3, 2, norm, border),
-            ConvLayer(2 * width, 4 * width, 3, 2, norm, border),
-            *(ResidualBlock(4 * width, norm, block_border) for _ in range(num_blocks)),
-            UpsampleLayer(4 * width, 2 * width, upsample, norm, border, centred),
-            UpsampleLayer(2 * width, width, upsample, norm, border),
-            PaddedConv(width, 3, 9, 1, border, bias=True, grid_px=grid_px(upsample, output)),
+            ConvLayer(3, width, 9, stem_stride, norm, border),
+            *(ConvLayer(few, many, 3, 2, norm, border) for few, many in pairwise(inward)),
+            *(ResidualBlock(inward[-1], norm, block_border) for _ in range(num_blocks)),
+            *(
+                UpsampleLayer(many, few, upsample, norm, border, centred and many == inward[-1])
+                for many, few in pairwise(outward)
+            ),
+            PaddedConv(width, 3, 9, 1, border, bias=True, grid_px=period)
+            if stem_stride == 1
+            else FractionalConv(width, 3, OUTPUT_KERNEL, border, bias=True, grid_px=period),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -157,26 +171,33 @@ class FractionalConv(nn.Module):
     """A fractionally-strided (transposed) convolution of stride 1/2: H × W becomes 2H × 2W.
 
     A kernel of 3 covers the output's pixels unevenly (one, two or four of its taps), which prints a
-    checkerboard; a kernel of 4 covers each with exactly four.
+    checkerboard; kernels of 4 and 8 cover each with exactly 4 and 16.
     Differs: the kernel of 4 starts as nearest-neighbour doubling followed by a 3 × 3 convolution,
-    and stays balanced: without that, training prints a grid into everything flat
-    (docs/architecture.md).
+    and those of 4 and 8 stay balanced: without that, training prints a grid into everything flat
+    (docs/architecture.md). With `grid_px` 4 a kernel of 8 averages a grid of its input away too.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, border: str) -> None:
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int,
+        border: str,
+        bias: bool = False,
+        grid_px: int = 2,
+    ) -> None:
         super().__init__()
-        self.reflect_px = 1 if border == "reflect" else 0
-        # The two pixels that the reflected one adds on each side are cropped by two more padding.
+        self.reflect_px, self.crop_px = doubling_border(kernel, border == "reflect")
         self.conv = nn.ConvTranspose2d(
             channels_in,
             channels_out,
             kernel,
             stride=2,
-            padding=1 + 2 * self.reflect_px,
-            output_padding=4 - kernel,
-            bias=False,
+            padding=self.crop_px,
+            output_padding=kernel % 2,
+            bias=bias,
         )
-        self.balance = balance_buffer(kernel, 2 if kernel == 4 else 1)
+        self.balance = balance_buffer(kernel, 1 if kernel == 3 else grid_px)
         if kernel == 4:
             start = nn.Conv2d(channels_in, channels_out, 3, bias=False)
             with torch.no_grad():
@@ -185,8 +206,8 @@ class FractionalConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.reflect_px:
             x = F.pad(x, [self.reflect_px] * 4, mode="reflect")
-        padding, more = 1 + 2 * self.reflect_px, self.conv.output_padding[0]
-        return conv_transpose2d(x, self.weight(), 2, padding, more)
+        more = self.conv.output_padding[0]
+        return conv_transpose2d(x, self.weight(), self.conv.bias, 2, self.crop_px, more)
 
     def weight(self) -> Tensor:
         """Return the kernel that it applies, C_in × C_out × K × K."""

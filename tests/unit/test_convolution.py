@@ -90,9 +90,14 @@ def test_gradients_by_columns_of_fractional_convolutions(shape: tuple[int, ...])
     batch, channels_in, channels_out, height, width, side, padding, more = shape
     x = in_channels_last(batch, channels_in, height, width).requires_grad_()
     weight = torch.randn(channels_in, channels_out, side, side).requires_grad_()
-    ours = conv_transpose2d(x, weight, 2, padding, more)
+    ours = conv_transpose2d(x, weight, None, 2, padding, more)
     assert taken(ours) == "FractionalColumnConvolutionBackward"
     same_gradients(ours, F.conv_transpose2d(x, weight, None, 2, padding, more), [x, weight])
+    bias = torch.randn(channels_out).requires_grad_()
+    ours = conv_transpose2d(x, weight, bias, 2, padding, more)
+    torchs = F.conv_transpose2d(x, weight, bias, 2, padding, more)
+    torch.testing.assert_close(ours, torchs, rtol=1e-4, atol=1e-4)
+    same_gradients(ours, torchs, [x, weight, bias])
 
 
 def test_nothing_is_computed_for_a_photo_whose_gradient_nobody_wants(
@@ -102,7 +107,7 @@ def test_nothing_is_computed_for_a_photo_whose_gradient_nobody_wants(
         raise AssertionError("the photo is given")
 
     x, weight = in_channels_last(1, 4, 8, 8), torch.randn(6, 4, 3, 3).requires_grad_()
-    outputs = conv2d(x, weight, None, 2, 1), conv_transpose2d(x, weight[:4], 2, 1)
+    outputs = conv2d(x, weight, None, 2, 1), conv_transpose2d(x, weight[:4], None, 2, 1)
     monkeypatch.setattr(F, "conv_transpose2d", refuse)
     monkeypatch.setattr(F, "conv2d", refuse)
     for output in outputs:

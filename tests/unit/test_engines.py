@@ -24,7 +24,7 @@ from inference.stylizer import Stylizer
 from inference.tiling import FeatureMap, Region, Statistics, TiledPainter
 from inference.torch_engine import TorchEngine
 from models.device import has_fast_bf16
-from models.layout import NORMS, OUTPUTS, PADDINGS, UPSAMPLES
+from models.layout import NORMS, OUTPUTS, PADDINGS, STEM_STRIDES, UPSAMPLES
 from models.style_file import StyleInfo, find_style, save_style
 from models.transformer_net import TransformerNet
 from tests.conftest import PHOTOS, Run
@@ -60,10 +60,18 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("upsample", UPSAMPLES)
 @pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("stem_stride", STEM_STRIDES)
 def test_openvino_paints_what_torch_paints(
-    tmp_path: Path, norm: str, upsample: str, padding: str, output: str
+    tmp_path: Path, norm: str, upsample: str, padding: str, output: str, stem_stride: int
 ) -> None:
-    path = style_file(tmp_path, norm=norm, upsample=upsample, padding=padding, output=output)
+    path = style_file(
+        tmp_path,
+        norm=norm,
+        upsample=upsample,
+        padding=padding,
+        output=output,
+        stem_stride=stem_stride,
+    )
     ours, torchs = OpenVinoEngine(path, "fp32"), TorchEngine(path, "cpu", "fp32")
     for width, height in ((64, 48), (44, 20), (37, 50), (16, 17)):
         painted = ours.paint(photo(width, height))
@@ -168,10 +176,13 @@ def test_narrow_networks_paint_in_any_precision(tmp_path: Path, width: int) -> N
 @pytest.mark.parametrize("upsample", UPSAMPLES)
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("padding", ["reflect", "zero"])
+@pytest.mark.parametrize("stem_stride", STEM_STRIDES)
 def test_tiles_paint_what_the_whole_paints(
-    tmp_path: Path, norm: str, upsample: str, padding: str
+    tmp_path: Path, norm: str, upsample: str, padding: str, stem_stride: int
 ) -> None:
-    path = style_file(tmp_path, norm=norm, upsample=upsample, padding=padding)
+    path = style_file(
+        tmp_path, norm=norm, upsample=upsample, padding=padding, stem_stride=stem_stride
+    )
     engine = TorchEngine(path, "cpu", "fp32")
     for width, height in ((150, 101), (64, 130)):
         whole = engine.paint(photo(width, height))

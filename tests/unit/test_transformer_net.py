@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models.layout import NORMS, PADDINGS, UPSAMPLES, weight_shapes
+from models.layout import NORMS, PADDINGS, STEM_STRIDES, UPSAMPLES, weight_shapes
 from models.transformer_net import (
     FractionalConv,
     TransformerNet,
@@ -20,11 +20,14 @@ from models.transformer_net import (
 )
 
 
+@pytest.mark.parametrize("stem_stride", STEM_STRIDES)
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("upsample", UPSAMPLES)
 @pytest.mark.parametrize("norm", NORMS)
-def test_output_has_the_input_size_and_range(padding: str, upsample: str, norm: str) -> None:
-    network = TransformerNet(4, 5, norm, upsample, padding).eval()
+def test_output_has_the_input_size_and_range(
+    norm: str, upsample: str, padding: str, stem_stride: int
+) -> None:
+    network = TransformerNet(4, 5, norm, upsample, padding, stem_stride=stem_stride).eval()
     for height, width in ((16, 16), (17, 35), (30, 18), (64, 33)):
         image = torch.rand(2, 3, height, width)
         before = image.clone()
@@ -35,12 +38,13 @@ def test_output_has_the_input_size_and_range(padding: str, upsample: str, norm: 
         assert 0 <= float(out.min()) <= float(out.max()) <= 1
 
 
+@pytest.mark.parametrize("stem_stride", STEM_STRIDES)
 @pytest.mark.parametrize("upsample", UPSAMPLES)
 @pytest.mark.parametrize("norm", NORMS)
-def test_the_layout_has_the_networks_weights(upsample: str, norm: str) -> None:
-    network = TransformerNet(8, 3, norm, upsample)
+def test_the_layout_has_the_networks_weights(norm: str, upsample: str, stem_stride: int) -> None:
+    network = TransformerNet(8, 3, norm, upsample, stem_stride=stem_stride)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    assert weight_shapes(8, 3, norm, upsample) == shapes
+    assert weight_shapes(8, 3, norm, upsample, stem_stride=stem_stride) == shapes
 
 
 def test_too_small_and_unknown_choices_are_refused() -> None:
@@ -48,6 +52,8 @@ def test_too_small_and_unknown_choices_are_refused() -> None:
         TransformerNet(4, 1)(torch.rand(1, 3, 15, 40))
     with pytest.raises(ValueError, match="instance, batch"):
         TransformerNet(norm="layer")
+    with pytest.raises(ValueError, match="3; expected one of 1, 2"):
+        TransformerNet(stem_stride=3)
 
 
 def test_the_papers_network_has_its_layers() -> None:
@@ -65,13 +71,24 @@ def test_the_papers_network_has_its_layers() -> None:
     ]
 
 
-def test_reflected_borders_leave_no_trace_on_a_flat_photo() -> None:
+def test_a_stem_of_stride_2_leaves_no_features_at_full_size() -> None:
+    network = TransformerNet(16, 1, stem_stride=2)
+    sides: list[int] = []
+    for layer in network.layers[:-1]:
+        layer.register_forward_hook(lambda _, __, out: sides.append(out.shape[-1]))
+    with torch.no_grad():
+        network(torch.rand(1, 3, 64, 64))
+    assert sides == [32, 16, 16, 32]
+
+
+@pytest.mark.parametrize("stem_stride", STEM_STRIDES)
+def test_reflected_borders_leave_no_trace_on_a_flat_photo(stem_stride: int) -> None:
     torch.manual_seed(0)
     flat = torch.full((1, 3, 40, 40), 0.4)
 
     def spread(padding: str) -> float:
         with torch.no_grad():
-            out = TransformerNet(8, 2, padding=padding)(flat)
+            out = TransformerNet(8, 2, padding=padding, stem_stride=stem_stride)(flat)
         return float((out.amax((2, 3)) - out.amin((2, 3))).max())
 
     assert spread("reflect") < 1e-5
@@ -99,6 +116,7 @@ def test_only_the_kernel_of_3_prints_a_checkerboard_on_flat_features() -> None:
         return float((out.amax((2, 3)) - out.amin((2, 3))).max().detach())
 
     assert spread(4) < 1e-4
+    assert spread(8) < 1e-4
     assert spread(3) > 0.05
 
 
@@ -124,11 +142,13 @@ def test_a_balanced_kernel_averages_a_grid_away(period: int) -> None:
     assert period == 1 or float(free.std()) > 1
 
 
+@pytest.mark.parametrize("stem_stride", STEM_STRIDES)
 @pytest.mark.parametrize("upsample", UPSAMPLES)
-def test_no_grid_passes_the_last_layer_but_the_papers(upsample: str) -> None:
+def test_no_grid_passes_the_last_layer_but_the_papers(upsample: str, stem_stride: int) -> None:
     torch.manual_seed(0)
-    last = TransformerNet(4, 1, upsample=upsample).layers[-1]
-    grid = torch.randn(1, 4, 4, 4).repeat(1, 1, 6, 6)
+    last = TransformerNet(4, 1, upsample=upsample, stem_stride=stem_stride).layers[-1]
+    period = 4 // stem_stride  # in the last layer's pixels, where the photo's is 4
+    grid = torch.randn(1, 4, period, period).repeat(1, 1, 24 // period, 24 // period)
     with torch.no_grad():
         spread = float(last(grid)[..., 8:-8, 8:-8].std((2, 3)).max())
     assert (spread > 0.01) == (upsample == "fractional3")
