@@ -5,8 +5,8 @@
 Plain: what everyone runs, PyTorch eager in float32 and NCHW, its whole command with torchvision.
 Ours: what stylize.py does. The limit is the network's arithmetic at the rate that a 3 × 3
 convolution of 128 channels reaches here, in bf16 where that is fast; int8 may pass it. Passes are
-timed in turn, after one that warms up; commands from their cold start, file to file. All are
-medians.
+timed in turn, after one that warms up, those of a style beside those of its lite form too; commands
+from their cold start, file to file. All are medians.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from errors import CommandLine, UserError, run_program
 from inference.stylizer import Stylizer
 from inference.torch_engine import TorchEngine
 from models.device import resolve_device
-from models.style_file import find_style, load_style
+from models.style_file import LITE, find_style, load_style, style_files
 from provenance import machine
 
 ROOT = Path(__file__).parents[1]
@@ -125,6 +125,31 @@ def passes(style: str, device: torch.device, sizes: list[tuple[int, int]], repea
             )
 
 
+def lite_form(style: str, device: str, sizes: list[tuple[int, int]], repeats: int) -> None:
+    """Print a pass of a style beside one of its lite form, where it has one, at each size."""
+    if f"{style}{LITE}" not in {path.stem for path in style_files()}:
+        return
+    photo = read_photo(read_bytes(PHOTO), str(PHOTO)).pixels
+    print(f"\n{'size':>12} {'precision':>10} {'full ms':>9} {'lite ms':>9} {'ratio':>7}")
+    for precision in ("auto", "fp32"):
+        full, lite = (
+            Stylizer(name, device, precision=precision, margin_px=0, grain=0)
+            for name in (style, f"{style}{LITE}")
+        )
+        if precision == "auto" and full.engine.precision == "fp32":
+            continue
+        for width, height in sizes:
+            pixels = np.ascontiguousarray(resized(photo, (width, height)))
+            ways = {"full": partial(full, pixels), "lite": partial(lite, pixels)}
+            seconds = seconds_of(dict(ways), repeats)
+            print(
+                f"{f'{width} x {height}':>12} {full.engine.precision:>10} "
+                f"{seconds['full'] * 1e3:9.1f} {seconds['lite'] * 1e3:9.1f} "
+                f"{seconds['full'] / seconds['lite']:6.2f}x",
+                flush=True,
+            )
+
+
 def commands(style: str, device: str, repeats: int) -> None:
     """Print the whole command, cold, file to file, and --help."""
     with tempfile.TemporaryDirectory() as folder:
@@ -199,6 +224,7 @@ def main() -> int:
     print(machine(str(device)))
     sizes = [(int(w), int(h)) for w, h in (size.split("x") for size in args.sizes)]
     passes(args.style, device, sizes, args.repeats)
+    lite_form(args.style, str(device), sizes, args.repeats)
     commands(args.style, str(device), args.repeats)
     if args.folder:
         folder_throughput(args.style, str(device), args.folder)

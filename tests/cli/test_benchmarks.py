@@ -18,6 +18,7 @@ def test_the_gpu_report_runs_on_a_cpu_too(run: Run, tmp_path: Path) -> None:
     for title in ("A training step", "Training photos", "Painting", "Short trainings"):
         assert f"### {title}" in report
     assert "| ours | 2 |" in report
+    assert "full ms   lite ms" in report
     assert "cached, 1 workers" in report
     again = run("-m", "benchmarks.gpu_report", "--photos", PHOTOS, "--out", out, "--quick")
     assert again.returncode == 2
