@@ -12,8 +12,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """Return `function` compiled at its first call, or as it is where no compiler is."""
-    chosen: Callable[..., Any] = torch.compile(function)
+    """Return `function` compiled at its first call, or as it is where no compiler is.
+
+    Each size of its arguments is compiled by itself: code for any size, which PyTorch would make at
+    the second, takes 1.6 times as long (docs/training.md).
+    """
+    chosen: Callable[..., Any] = torch.compile(function, dynamic=False)
     tried = False
 
     def call(*arguments: Any) -> Any:

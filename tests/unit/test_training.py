@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,21 @@ def test_without_a_compiler_a_function_runs_as_it_is_with_one_line(
     said = capsys.readouterr().err
     assert said.count("--compile: not possible here (") == 1
     assert "); going on without" in said
+
+
+def test_each_size_is_compiled_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: list[tuple[object, ...]] = []
+
+    def recorder(graph: torch.fx.GraphModule, given: list[torch.Tensor]) -> torch.fx.GraphModule:
+        shapes.extend(tuple(one.shape) for one in given)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=recorder))
+    double = compiled(lambda x: x * 2)
+    for side in (8, 16, 8):
+        double(torch.rand(2, side))
+    assert shapes == [(2, 8), (2, 16)]
+    assert all(type(side) is int for shape in shapes for side in shape)
 
 
 def test_a_teacher_asks_for_its_paintings_and_for_nothing_else() -> None:
