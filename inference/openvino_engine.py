@@ -19,6 +19,7 @@ import openvino.opset13 as ops
 from data.images import Pixels
 from errors import UserError
 from models.layout import (
+    OUTPUT_KERNEL,
     STRIDE,
     balancing_matrix,
     channels_inward,
@@ -179,10 +180,11 @@ class _Graph:
         pad_px = kernel.shape[-1] // 2 if padded else 0
         return _convolved(self._padded(x, pad_px), kernel, (stride, stride))
 
-    def _padded(self, x: Any, pad_px: int, right_px: int = 0) -> Any:
+    def _padded(self, x: Any, pad_px: int, bottom_px: int = 0, right_px: int = 0) -> Any:
         if not pad_px:
             return x
-        begin, end = _ints(0, 0, pad_px, pad_px), _ints(0, 0, pad_px, pad_px + right_px)
+        begin = _ints(0, 0, pad_px, pad_px)
+        end = _ints(0, 0, pad_px + bottom_px, pad_px + right_px)
         return ops.pad(x, begin, end, self.border, np.float32(0))
 
     def _normalized(self, x: Any, name: str) -> Any:
@@ -245,21 +247,27 @@ class _Graph:
         period = grid_px(self.upsample, self.output)
         if period > 1:
             kernel = _balanced(kernel, period)
-        doubles = self.stem_stride == 2
-        wide, strides = _of_2_by_2(kernel) if doubles else _of_a_row(kernel)
-        x = self._padded(x, wide.shape[-2] // 2, right_px=strides[1] - 1)
-        x = _convolved(x, wide, strides)
         bias = self.weights[f"layers.{name}.bias"]
-        x = ops.add(x, _of_channels(np.tile(bias, len(wide) // len(bias))))
-        if self.output == "linear":
-            x = ops.multiply(ops.clamp(x, 0.0, 1.0), np.float32(255))
+        if self.stem_stride == 1:
+            x = self._padded(x, kernel.shape[-1] // 2, right_px=WIDE_PX - 1)
+            x = _convolved(x, _of_a_row(kernel), (1, WIDE_PX))
+            x = self._in_range(x, np.tile(bias, WIDE_PX))
         else:
-            x = ops.multiply(ops.add(ops.tanh(x), np.float32(1)), np.float32(255 / 2))
+            x = self._padded(x, OUTPUT_KERNEL // 4, bottom_px=1, right_px=1)
+            x = self._in_range(_convolved(x, _of_2_by_2(kernel), (1, 1)), np.tile(bias, 4))
+            x = _convolved(x, _mean_of_2_by_2(len(bias)), (1, 1))
+        x = ops.multiply(ops.add(x, np.float32(1)), np.float32(255 / 2))
         x = ops.transpose(ops.convert(ops.round(x), "u8"), _ints(0, 2, 3, 1))
-        if doubles:  # 1 × H/2 × W/2 × 2 × 6 becomes 1 × H/2 × 2 × W/2 × 6: whole rows
+        if self.stem_stride == 2:  # 1 × H/2 × W/2 × 2 × 6 becomes 1 × H/2 × 2 × W/2 × 6: whole rows
             x = ops.reshape(x, _ints(0, 0, 0, 2, 6), True)
             return ops.transpose(x, _ints(0, 1, 3, 2, 4))
         return ops.reshape(x, _ints(0, 0, -1, 3), True)
+
+    def _in_range(self, x: Any, bias: Array) -> Any:
+        x = ops.add(x, _of_channels(bias))
+        if self.output == "linear":
+            return ops.clamp(ops.subtract(ops.multiply(x, np.float32(2)), np.float32(1)), -1.0, 1.0)
+        return ops.tanh(x)
 
 
 def _multiplies_int8(has_bf16: bool) -> bool:
@@ -278,23 +286,32 @@ def _convolved(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:
     return ops.convolution(x, kernel, list(strides), [0, 0], [0, 0], [1, 1])
 
 
-def _of_a_row(kernel: Array) -> tuple[Array, tuple[int, int]]:
-    """Return the kernels of `WIDE_PX` pixels of a row, K × C × S × S each, and their strides."""
+def _of_a_row(kernel: Array) -> Array:
+    """Return the kernels of `WIDE_PX` pixels of a row, K × C × S × S each, as one."""
     size = kernel.shape[-1]
     wide = np.zeros((WIDE_PX, *kernel.shape[:3], size + WIDE_PX - 1), np.float32)
     for i in range(WIDE_PX):
         wide[i, ..., i : i + size] = kernel
-    return wide.reshape(-1, *wide.shape[2:]), (1, WIDE_PX)
+    return wide.reshape(-1, *wide.shape[2:])
 
 
-def _of_2_by_2(kernel: Array) -> tuple[Array, tuple[int, int]]:
+def _of_2_by_2(kernel: Array) -> Array:
     """Return what a fractional kernel of 8, C × K × 8 × 8, is for 2 × 2 pixels: 4 K × C × 5 × 5.
 
     Pixel 2 n + r takes tap r + 3 - 2 d of what lies d beside n.
     """
     taps = np.pad(kernel.transpose(1, 0, 2, 3), ((0, 0), (0, 0), (1, 1), (1, 1)))
     of_pixels = [taps[..., row + 8 :: -2, column + 8 :: -2] for row, column in np.ndindex(2, 2)]
-    return np.concatenate(of_pixels), (1, 1)
+    return np.concatenate(of_pixels)
+
+
+def _mean_of_2_by_2(colours: int) -> Array:
+    """Return what makes a pixel the mean of itself and the next; 2 × 2 stand as channels."""
+    kernel = np.zeros((2, 2, colours, 2, 2, colours, 2, 2), np.float32)
+    for row, column, down, right in np.ndindex(2, 2, 2, 2):
+        (y, from_row), (x, from_column) = divmod(row + down, 2), divmod(column + right, 2)
+        kernel[row, column, :, from_row, from_column, :, y, x] = np.eye(colours) / 4
+    return kernel.reshape(4 * colours, 4 * colours, 2, 2)
 
 
 def _in_bytes(x: Any, reach: Array, signed: bool) -> Any:

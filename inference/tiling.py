@@ -200,7 +200,7 @@ class TiledPainter:
         for depth, layer in enumerate(self.tail[:-1], start=1):
             self._pass(partial(self._tail, x, depth), measure=layer[1])
         for region in self._regions():
-            stylized = to_pixels(self.in_range(self._tail(x, len(self.tail), region)))
+            stylized = to_pixels(self._tail(x, len(self.tail), region))
             px = region.times(STRIDE)
             top, left = px.top - self.margin_px, px.left - self.margin_px  # in the photo
             stylized = stylized[max(-top, 0) :, max(-left, 0) :]
@@ -272,13 +272,15 @@ class TiledPainter:
         return x.read(region, self.device) + self._normalized(norm, y.read(region, self.device))
 
     def _tail(self, x: FeatureMap, depth: int, region: Region) -> Tensor:
-        """Return the `depth`-th layer after the blocks over the photo's region."""
+        """Return the `depth`-th layer after the blocks over a region; the last one's in [0, 1]."""
         outer = region.grown(TAIL_HALO_PX // STRIDE, self.size)
         # The convolution alone: that its layer would centre x first changes nothing but rounding.
         features = self.tail[0][0](x.read(outer, self.device).to(self.dtype))
         for before, layer in zip(self.tail[: depth - 1], self.tail[1:depth], strict=True):
             conv = layer if layer is self.tail[-1] else layer[0]
             features = conv(F.relu(self._normalized(before[1], features)))
+        if depth == len(self.tail):
+            features = self.in_range(features)
         return region.cut(features, outer, min(2**depth, STRIDE))
 
     def _normalized(self, norm: nn.Module, x: Tensor) -> Tensor:

@@ -53,6 +53,7 @@ class TransformerNet(nn.Module):
         super().__init__()
         check_choices(norm, upsample, padding, output, stem_stride)
         self.output = output
+        self.stem_stride = stem_stride
         # Each unpadded block loses 2 px a side at a quarter of the size: 8 px of the photo.
         self.start_px = 8 * num_blocks if padding == "reflect-start" else 0
         border = "reflect" if padding == "reflect" else "zero"
@@ -71,7 +72,7 @@ class TransformerNet(nn.Module):
             ),
             PaddedConv(width, 3, 9, 1, border, bias=True, grid_px=period)
             if stem_stride == 1
-            else FractionalConv(width, 3, OUTPUT_KERNEL, border, bias=True, grid_px=period),
+            else FractionalConv(width, 3, OUTPUT_KERNEL, border, bias=True, grid_px=period, more=1),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -88,9 +89,15 @@ class TransformerNet(nn.Module):
         return self.in_range(self.layers(2 * x - 1))[..., :height, :width]
 
     def in_range(self, x: Tensor) -> Tensor:
-        """Return what the last layer gave, brought into [0, 1]."""
+        """Return what the last layer gave, brought into [0, 1].
+
+        A fractional last layer gives a row and a column more, for a pixel to be the mean of 2 × 2:
+        one of each phase. Balanced phases have the same mean, but what cuts off the brightest would
+        make a grid of their different variances (docs/architecture.md).
+        """
         x = x.to(torch.promote_types(x.dtype, torch.float32))  # near 1 bf16 has steps of 1/256
-        return x.clamp(0, 1) if self.output == "linear" else 0.5 * (torch.tanh(x) + 1)
+        x = x.clamp(0, 1) if self.output == "linear" else 0.5 * (torch.tanh(x) + 1)
+        return x if self.stem_stride == 1 else F.avg_pool2d(x, 2, stride=1)
 
 
 class PaddedConv(nn.Module):
@@ -170,6 +177,8 @@ class ResidualBlock(nn.Module):
 class FractionalConv(nn.Module):
     """A fractionally-strided (transposed) convolution of stride 1/2: H × W becomes 2H × 2W.
 
+    With `more` it goes one row and one column on.
+
     A kernel of 3 covers the output's pixels unevenly (one, two or four of its taps), which prints a
     checkerboard; kernels of 4 and 8 cover each with exactly 4 and 16.
     Differs: the kernel of 4 starts as nearest-neighbour doubling followed by a 3 × 3 convolution,
@@ -185,6 +194,7 @@ class FractionalConv(nn.Module):
         border: str,
         bias: bool = False,
         grid_px: int = 2,
+        more: int = 0,
     ) -> None:
         super().__init__()
         self.reflect_px, self.crop_px = doubling_border(kernel, border == "reflect")
@@ -194,7 +204,7 @@ class FractionalConv(nn.Module):
             kernel,
             stride=2,
             padding=self.crop_px,
-            output_padding=kernel % 2,
+            output_padding=kernel % 2 + more,
             bias=bias,
         )
         self.balance = balance_buffer(kernel, 1 if kernel == 3 else grid_px)

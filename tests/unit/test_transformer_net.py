@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models.layout import NORMS, PADDINGS, STEM_STRIDES, UPSAMPLES, weight_shapes
+from models.layout import NORMS, OUTPUTS, PADDINGS, STEM_STRIDES, UPSAMPLES, weight_shapes
 from models.transformer_net import (
     FractionalConv,
     TransformerNet,
@@ -152,6 +152,16 @@ def test_no_grid_passes_the_last_layer_but_the_papers(upsample: str, stem_stride
     with torch.no_grad():
         spread = float(last(grid)[..., 8:-8, 8:-8].std((2, 3)).max())
     assert (spread > 0.01) == (upsample == "fractional3")
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_no_grid_comes_of_cutting_off_the_brightest_in_one_phase_more(output: str) -> None:
+    torch.manual_seed(0)
+    network = TransformerNet(4, 1, output=output, stem_stride=2)
+    grid = 2 * torch.randn(1, 3, 2, 2).repeat(1, 1, 9, 9)[..., :17, :17]
+    painted = network.in_range(grid)
+    assert painted.shape == (1, 3, 16, 16)
+    assert float((painted.amax((2, 3)) - painted.amin((2, 3))).max()) < 1e-6
 
 
 @pytest.mark.parametrize("trained", [False, True])
