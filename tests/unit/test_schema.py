@@ -79,7 +79,10 @@ def test_all_problems_are_listed_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", CHOICES)
 def test_every_choice_is_checked_and_names_the_valid_ones(key: str) -> None:
-    assert problems(f"{key}=wrong") == f"{key}: 'wrong'; expected one of {', '.join(CHOICES[key])}."
+    valid = CHOICES[key]
+    wrong = "wrong" if isinstance(valid[0], str) else 7
+    expected = f"{key}: {wrong!r}; expected one of {', '.join(map(str, valid))}."
+    assert problems(f"{key}={wrong}") == expected
 
 
 @pytest.mark.parametrize("key", MINIMA)
@@ -100,6 +103,9 @@ def test_contradictions() -> None:
         assert f"{key}: 1.5; expected 0 to 1" in problems(f"{key}=1.5")
     small = problems("train.small_share=0.5", "data.size_px=24")
     assert "data.size_px: 24; expected at least 32 with train.small_share" in small
+    unseen = problems("train.small_share=0.5", "data.size_px=64", "train.unseen_px=17")
+    assert "train.unseen_px: 17; expected at most 16 with crops of 32 px" in unseen
+    assert load_config(None, ["train.small_share=0.5", "data.size_px=64", "train.unseen_px=16"])
     assert "data.root: empty; set it with data.root=" in problems(required=("data.root",))
 
 
