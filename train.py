@@ -42,7 +42,6 @@ from training.processes import Processes
 from training.run_log import RunLog
 from training.stop_signals import StopSignals
 from training.teacher import Teacher
-from training.window import Window, draw_window
 
 FREE_TO_CHANGE = (
     "train.max_steps",
@@ -140,11 +139,8 @@ def train(
         run.load_state_dict(checkpoint)
         history.load_state_dict(checkpoint.get("runs_before", []))
 
-    def score(images: Tensor, seen: Window | None) -> LossTerms:
-        painted = painter(images)
-        if seen:
-            painted, images = seen.cut(painted), seen.cut(images)
-        terms: LossTerms = objective(painted, objective.content_features(images))
+    def score(images: Tensor) -> LossTerms:
+        terms: LossTerms = objective(painter(images), objective.content_features(images))
         return terms
 
     if compiles:
@@ -206,12 +202,11 @@ def train(
 
             # paint the photos, score the paintings, and see what each weight did to the score
             images = batch.images(device)  # B × 3 × H × W
-            seen = draw_window(images, config.train.unseen_px, config.train.seed, run.step)
             with autocast:
                 if teacher and run.step < teacher_steps:
                     terms = teacher.score(painter, images)
                 else:
-                    terms = score(images, seen)
+                    terms = score(images)
             network.zero_grad()
             torch.autograd.backward(terms.total_loss)
 

@@ -148,8 +148,6 @@ class TrainConfig:
     """constant | cosine (falls to zero at max_steps)."""
     small_share: float = 0.0
     """Share of the steps, the first, whose crops have half the side: a quarter of the work."""
-    unseen_px: int = 0
-    """So many rows and columns of a crop does the loss not see, at random on which side."""
     warmup_steps: int = 0
     """Over so many steps the learning rate rises linearly."""
     precision: str = "auto"
@@ -263,7 +261,6 @@ MINIMA: dict[str, float] = {
     "train.learning_rate": 0,
     "train.output_rate": 0,
     "train.small_share": 0,
-    "train.unseen_px": 0,
     "train.teacher_share": 0,
     "train.warmup_steps": 0,
     "train.seed": 0,
@@ -468,12 +465,6 @@ def _check(config: Config, required: Iterable[str]) -> list[str]:
         problems.append(
             f"data.size_px: {config.data.size_px}; expected at least {2 * MIN_SIZE_PX} with "
             "train.small_share"
-        )
-    least_px = config.data.size_px // (2 if config.train.small_share > 0 else 1)
-    if config.train.unseen_px > least_px - MIN_SIZE_PX:
-        problems.append(
-            f"train.unseen_px: {config.train.unseen_px}; expected at most "
-            f"{max(0, least_px - MIN_SIZE_PX)} with crops of {least_px} px"
         )
     loss = config.loss
     if loss.network in NETWORKS:

@@ -27,7 +27,6 @@ ARGUMENTS = (
     "model.num_blocks=1",
     "train.start=",
     "train.small_share=0",
-    "train.unseen_px=4",
     "data.num_workers=0",
     "train.batch_size=4",
     "train.precision=fp32",

@@ -55,7 +55,6 @@ def test_a_run_writes_what_it_promises_and_resumes_to_identical_weights(
     (photos / "broken.jpg").write_bytes((PHOTOS / "coffee.jpg").read_bytes()[:2000])
     steps = (
         f"data.root={photos}",
-        "train.unseen_px=4",
         "train.max_steps=6",
         "train.save_every_steps=3",
         "log.log_every_steps=2",

@@ -103,9 +103,6 @@ def test_contradictions() -> None:
         assert f"{key}: 1.5; expected 0 to 1" in problems(f"{key}=1.5")
     small = problems("train.small_share=0.5", "data.size_px=24")
     assert "data.size_px: 24; expected at least 32 with train.small_share" in small
-    unseen = problems("train.small_share=0.5", "data.size_px=64", "train.unseen_px=17")
-    assert "train.unseen_px: 17; expected at most 16 with crops of 32 px" in unseen
-    assert load_config(None, ["train.small_share=0.5", "data.size_px=64", "train.unseen_px=16"])
     assert "data.root: empty; set it with data.root=" in problems(required=("data.root",))
 
 

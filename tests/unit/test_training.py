@@ -24,7 +24,6 @@ from training.heldout import split_names
 from training.muon import Muon
 from training.run_log import RunLog
 from training.teacher import Teacher
-from training.window import draw_window
 
 
 def test_the_last_two_checkpoints_are_kept_and_the_newest_is_read(tmp_path: Path) -> None:
@@ -120,21 +119,6 @@ def test_without_a_compiler_a_function_runs_as_it_is_with_one_line(
     said = capsys.readouterr().err
     assert said.count("--compile: not possible here (") == 1
     assert "); going on without" in said
-
-
-def test_the_loss_sees_a_window_anywhere_in_a_crop() -> None:
-    images = torch.rand(2, 3, 20, 24)
-    assert draw_window(images, 0, seed=0, step=7) is None
-    places = set()
-    for step in range(200):
-        seen, again = (draw_window(images, 3, 0, step) for _ in range(2))
-        assert seen is not None
-        assert again is not None
-        top, left = int(seen.rows[0]), int(seen.columns[0])
-        places.add((top, left))
-        assert torch.equal(seen.cut(images), images[..., top : top + 17, left : left + 21])
-        assert torch.equal(again.rows, seen.rows)
-    assert len(places) == 16  # each of 4 × 4
 
 
 def test_each_size_is_compiled_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
