@@ -19,7 +19,7 @@ STEM_STRIDES = (1, 2)
 MIN_SIZE_PX = 16
 STRIDE = 4  # two convolutions of stride 2: inside, a photo is four times smaller
 OUTPUT_KERNEL = 8
-"""Of the last layer where it doubles: two taps to each phase of the grid that it averages away."""
+"""Of the last layer where it doubles: an axis has two taps for each phase of the grid, 4 px."""
 
 
 def check_choices(norm: str, upsample: str, padding: str, output: str, stem_stride: int) -> None:
