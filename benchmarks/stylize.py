@@ -140,8 +140,9 @@ def lite_form(style: str, device: str, sizes: list[tuple[int, int]], repeats: in
             continue
         for width, height in sizes:
             pixels = np.ascontiguousarray(resized(photo, (width, height)))
-            ways = {"full": partial(full, pixels), "lite": partial(lite, pixels)}
-            seconds = seconds_of(dict(ways), repeats)
+            seconds = seconds_of(
+                {"full": partial(full, pixels), "lite": partial(lite, pixels)}, repeats
+            )
             print(
                 f"{f'{width} x {height}':>12} {full.engine.precision:>10} "
                 f"{seconds['full'] * 1e3:9.1f} {seconds['lite'] * 1e3:9.1f} "

@@ -143,7 +143,7 @@ class _Graph:
 
     def _residual_block(self, x: Any, layer: int) -> Any:
         name, padded = f"{layer}.body", not self.unpadded_blocks
-        if self.blocks_in_int8 and layer > self.first_block:  # the first channels reach too far
+        if self.blocks_in_int8 and layer > self.first_block:  # the first one's reach too far
             mean, spread = self._mean_and_spread_before(layer)
             y = ops.subtract(x, _of_channels(mean))
             y = self._int8_conv(y, f"{name}.0.0", INT8_REACH * spread, signed=True)
