@@ -154,7 +154,7 @@ def test_a_teacher_asks_for_its_paintings_and_for_nothing_else() -> None:
         Teacher("waves", torch.device("cpu"))
 
 
-@pytest.mark.parametrize("config", ["default", "paper", "quickstart"])
+@pytest.mark.parametrize("config", ["default", "paper", "quickstart", "lite"])
 @pytest.mark.parametrize("teacher", [None, "wave-lite"])
 def test_a_step_keeps_to_its_device(
     monkeypatch: pytest.MonkeyPatch, config: str, teacher: str | None
