@@ -98,11 +98,12 @@ def main() -> int:
     state = load_state(state_path, sources, config) if args.resume else {}
     trace: list[dict[str, Any]] = state.get("trace", [])
     iterations = config.optimize.iterations
+    total = len(sizes) * iterations
     painting = Painting.from_state_dict(state["painting"], device) if state else None
 
     with ExitStack() as stack:
         stop = stack.enter_context(StopSignals())
-        progress = stack.enter_context(progress_bar(len(sizes) * iterations, "iteration"))
+        progress = stack.enter_context(progress_bar(total, "iteration", at_once=False))
         board = None
         if args.tensorboard:
             board = stack.enter_context(tensorboard_writer(args.tensorboard, len(trace)))
@@ -142,7 +143,7 @@ def main() -> int:
     output.with_suffix(".json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     if args.plot:
         plot_trace(trace, output.with_name(f"{output.stem}_trace.png"))
-    if stop.number and iteration < len(sizes) * iterations:
+    if stop.number and iteration < total:
         progressed = {"painting": painting.state_dict(), "level": level, "trace": trace}
         with whole_file(state_path) as beside:
             torch.save(

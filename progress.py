@@ -11,8 +11,13 @@ TERMINAL_INTERVAL_S = 0.1
 FILE_INTERVAL_S = 30.0  # a log file keeps every line
 
 
-def progress_bar(total: int, unit: str, initial: int = 0, shown: bool = True) -> tqdm[Any]:
-    """Return a bar on stderr with rate and time left; rarely redrawn where stderr is a file."""
+def progress_bar(
+    total: int, unit: str, initial: int = 0, shown: bool = True, at_once: bool = True
+) -> tqdm[Any]:
+    """Return a bar on stderr with rate and time left; rarely redrawn where stderr is a file.
+
+    Without `at_once` it comes with the first progress, so that an error before that stands alone.
+    """
     interval_s = TERMINAL_INTERVAL_S if sys.stderr.isatty() else FILE_INTERVAL_S
     return tqdm(
         total=total,
@@ -22,4 +27,5 @@ def progress_bar(total: int, unit: str, initial: int = 0, shown: bool = True) ->
         mininterval=interval_s,
         dynamic_ncols=True,
         disable=not shown,
+        delay=0 if at_once else 1e-3,  # anything more than 0 skips tqdm's first drawing
     )
