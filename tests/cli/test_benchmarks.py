@@ -25,22 +25,43 @@ def test_the_gpu_report_runs_on_a_cpu_too(run: Run, tmp_path: Path) -> None:
     assert "holds a report already; expected a new folder. Change --out." in again.stderr
 
 
-def test_the_style_grid_has_a_row_for_each_size_and_a_column_for_each_weight(
+def test_the_style_grid_has_a_row_and_a_column_for_each_value_of_two_keys(
     run: Run, tmp_path: Path
 ) -> None:
+    grid = ("-m", "benchmarks.style_grid", STYLES / "woodcut.jpg")
     out = tmp_path / "grid.png"
-    small = ("--photo-px", 48, "--iterations", 2)
     done = run(
-        "-m", "benchmarks.style_grid", STYLES / "woodcut.jpg", "--out", out, *small,
-        "--weights", 0.1, 50, "--sizes-px", 32, 64,
+        *grid, "--out", out, "--cell-px", 48, "--rows", "style.size_px", 32, 64,
+        "--columns", "loss.style_weight", 0.1, 50, "--device", "cpu",
+        "optimize.iterations=2", "optimize.size_px=48",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    rows = [line.split("|") for line in done.stdout.splitlines()[2:]]
-    cells = [(int(row[1]), float(row[2])) for row in rows]
+    rows = [line.split("|") for line in done.stdout.splitlines()]
+    assert [name.strip() for name in rows[0][1:3]] == ["style.size_px", "loss.style_weight"]
+    cells = [(int(row[1]), float(row[2])) for row in rows[2:]]
     assert cells == [(32, 0.1), (32, 50), (64, 0.1), (64, 50)]
-    style_losses = [float(row[4]) for row in rows]
+    style_losses = [float(row[4]) for row in rows[2:]]
     assert style_losses[1] < style_losses[0]
     assert style_losses[3] < style_losses[2]
     width, height = size_of(out)
     assert 3 * 48 <= width <= 3 * 56
     assert 2 * 48 <= height <= 2 * 96
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        (("style.size_px",), "--rows style.size_px: expected a key of the config and its values."),
+        (("256", "384"), "--rows 256 384: expected a key of the config and its values."),
+        (("style.sizes_px", "256"), "style.sizes_px"),
+    ],
+)
+def test_a_grid_of_what_the_config_has_not_is_one_line(
+    run: Run, tmp_path: Path, rows: tuple[str, ...], complaint: str
+) -> None:
+    style, out = STYLES / "woodcut.jpg", tmp_path / "grid.png"
+    done = run("-m", "benchmarks.style_grid", style, "--out", out, "--rows", *rows)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert complaint in line
+    assert not out.exists()
