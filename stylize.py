@@ -72,7 +72,7 @@ def parse_arguments() -> argparse.Namespace:
         "--grain", type=int, default=2, metavar="N", help="noise for flat areas: levels; default 2"
     )
     look.add_argument(
-        "--margin-px", type=int, default=8, metavar="N", help="painted beyond the edge; default 8"
+        "--margin-px", type=int, default=24, metavar="N", help="painted beyond the edge; default 24"
     )
     look.add_argument(
         "--smooth", type=float, default=0.0, metavar="S", help="films: less flicker, 0 to 1"

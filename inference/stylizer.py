@@ -26,11 +26,11 @@ ENGINES = ("auto", "openvino", "torch")
 BYTES_PER_PIXEL = 400
 """What painting a photo whole takes at its peak (docs/painting.md)."""
 MEMORY_SHARE = 0.5
-MARGIN_PX = 8
+MARGIN_PX = 24
 """So much of a photo is mirrored around it and painted with it: networks paint a line along the
-edge of what they see (docs/painting.md)."""
-MARGINS_PX = (0, 4, 8, 12)
-"""Whole pixels of the quarter size, and less than the smallest photo has to mirror."""
+edge of what they see, some a strip (docs/painting.md)."""
+MARGINS_PX = range(0, 33, STRIDE)
+"""Whole pixels of the quarter size."""
 
 
 class Engine(Protocol):
@@ -71,8 +71,8 @@ class Stylizer:
             )
         if margin_px not in MARGINS_PX:
             raise UserError(
-                f"--margin-px {margin_px}: expected one of {', '.join(map(str, MARGINS_PX))}. "
-                f"Leave it out for {MARGIN_PX}."
+                f"--margin-px {margin_px}: expected a multiple of {STRIDE} from 0 to "
+                f"{MARGINS_PX[-1]}. Leave it out for {MARGIN_PX}."
             )
         self.path = find_style(str(style))
         self.tile_px, self.grain, self.margin_px = tile_px, grain, margin_px

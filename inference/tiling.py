@@ -252,8 +252,9 @@ class TiledPainter:
 
     def _mirrored(self, start: int, stop: int, side: int) -> npt.NDArray[np.intp]:
         """Return where in the photo, `side` px there, those of the photo with its margin lie."""
-        places = np.abs(np.arange(start, stop) - self.margin_px)
-        mirrored: npt.NDArray[np.intp] = np.minimum(places, 2 * (side - 1) - places)
+        there_and_back = 2 * (side - 1)
+        places = np.abs(np.arange(start, stop) - self.margin_px) % there_and_back
+        mirrored: npt.NDArray[np.intp] = np.minimum(places, there_and_back - places)
         return mirrored
 
     def _conv(

@@ -142,7 +142,7 @@ def test_one_photo_to_one_file_and_the_default_name(run: Run, style: Path, tmp_p
         ([f"{PHOTOS}/coffee.jpg", "--precision", "int4"], "--precision int4: not on"),
         (
             [f"{PHOTOS}/coffee.jpg", "--margin-px", "5"],
-            "--margin-px 5: expected one of 0, 4, 8, 12",
+            "--margin-px 5: expected a multiple of 4 from 0 to 32",
         ),
         ([f"{PHOTOS}/coffee.jpg", "--engine", "tvm"], "--engine tvm: expected one of auto"),
         (

@@ -50,10 +50,11 @@ def test_no_border_on_a_flat_photo(path: Path) -> None:
 def test_no_border_on_photos(path: Path) -> None:
     """The mean of the outermost row, less the photo's, is that of the fifth to the sixteenth.
 
-    In levels of 255, over three photos; wave's last row is 61 away without a margin.
+    In levels of 255, over three photos; wave's last row is 61 away without a margin, and with 8 px
+    instead of 24 four styles are 17 to 24 away.
     """
     away = [rows[:, 0].mean() - rows[:, 4:16].mean() for rows in from_each_edge(path)]
-    assert np.abs(away).max() < 25
+    assert np.abs(away).max() < 15
 
 
 @pytest.mark.parametrize("path", style_files(), ids=lambda path: path.stem)
@@ -61,13 +62,13 @@ def test_no_frame_on_photos(path: Path) -> None:
     """The mean colour of the outer twelve rows, less the photo's, is that of the next but twelve.
 
     In levels of 255 of the colour that is most away, over three photos; networks have learned red
-    frames, 66 and 82 away, and a yellow one, 69 (docs/training.md).
+    frames, 66 and 82 away with a margin of 8 px, and a yellow one, 69 (docs/training.md).
     """
     away = [
         rows[:, :12].mean((0, 1, 2)) - rows[:, 24:48].mean((0, 1, 2))
         for rows in from_each_edge(path)
     ]
-    assert np.abs(away).max() < 50
+    assert np.abs(away).max() < 30
 
 
 def from_each_edge(path: Path) -> list[np.ndarray]:
