@@ -16,6 +16,8 @@ HEAD = (
     "commit",
     "held-out objective",
 )
+PAPERS_CROPS = 160_000
+"""40,000 steps of batch 4. Source: Johnson et al. 2016, section 4.1."""
 
 
 def card(info: StyleInfo) -> str:
@@ -48,8 +50,10 @@ def _of_runs(info: StyleInfo) -> str:
     time = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{_short(minutes)} minutes"
     begin = f"the weights of {start}" if start else "fresh weights"
     steps = sum(run.steps for run in info.runs)
+    crops = sum(run.steps * run.batch_size for run in info.runs)
     again = "; each run goes on from the one above" if len(info.runs) > 1 else ""
-    return f"From {begin}, {steps:,} steps, {time}{again}:"
+    shown = f"{steps:,} steps and {crops:,} crops (the paper's: {PAPERS_CROPS:,})"
+    return f"From {begin}, {shown}, {time}{again}:"
 
 
 def _runs(runs: tuple[TrainingRun, ...]) -> str:

@@ -42,7 +42,8 @@ def test_a_card_says_all_that_the_file_does() -> None:
 
 Waves, A. Painter; CC0; a museum.
 
-From fresh weights, 3,000 steps, 1.8 hours; each run goes on from the one above:
+From fresh weights, 3,000 steps and 12,000 crops (the paper's: 160,000), 1.8 hours; each run \
+goes on from the one above:
 
 {HEAD}
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -61,7 +62,7 @@ The last run, at abc:
 
 def test_a_short_run() -> None:
     text = card(StyleInfo("waves", {}, runs=(dataclasses.replace(RUN, minutes=1.5),)))
-    assert "From fresh weights, 1,500 steps, 1.5 minutes:" in text
+    assert "From fresh weights, 1,500 steps and 6,000 crops (the paper's: 160,000), 1.5 min" in text
     assert "| a cpu | 1.5 | – |" in text
 
 
