@@ -78,7 +78,6 @@ _KEPT_TAGS = _KEPT_FOLDERS | {
 
 Pixels = npt.NDArray[np.uint8]
 """H × W × 3, 0…255 (H × W for masks and transparency)."""
-Flags = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
 Picture = Image.Image
 
@@ -329,13 +328,6 @@ def resize_pixels(pixels: Pixels, longer_px: int, scale: float) -> Pixels:
 def blurred(plane: Pixels, sigma_px: float) -> Pixels:
     """Return an H × W plane under a Gaussian blur."""
     return np.asarray(Image.fromarray(plane).filter(ImageFilter.GaussianBlur(sigma_px)))
-
-
-def set_all_around(flags: Flags, px: int) -> Flags:
-    """Return where all flags of a square of 2 px + 1 rows are set; outside, all are."""
-    mean = Image.fromarray(flags.astype(np.uint8) * 255).filter(ImageFilter.BoxBlur(px))
-    found: Flags = np.asarray(mean) == 255
-    return found
 
 
 def picture_sheet(
