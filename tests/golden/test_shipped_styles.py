@@ -51,7 +51,7 @@ def test_no_border_on_photos(path: Path) -> None:
     """The mean of the outermost row, less the photo's, is that of the fifth to the sixteenth.
 
     In levels of 255, over three photos; wave's last row is 61 away without a margin, and with 8 px
-    instead of 24 four styles are 17 to 24 away.
+    instead of 24 three styles are 17 to 24 away.
     """
     away = [rows[:, 0].mean() - rows[:, 4:16].mean() for rows in from_each_edge(path)]
     assert np.abs(away).max() < 15
