@@ -59,8 +59,7 @@ class OpenVinoEngine:
             )
         self.precision = ("bf16" if has_bf16 else "fp32") if precision == "auto" else precision
         self.float_type = "bf16" if has_bf16 and self.precision != "fp32" else "f32"
-        graph.first_in_int8 = has_int8 and self.precision != "fp32"
-        graph.blocks_in_int8 = self.precision == "int8"
+        graph.in_int8 = self.precision == "int8"
         self._requests: dict[tuple[int, int], Any] = {}
 
     def paint(self, photo: Pixels) -> Pixels:
@@ -70,8 +69,9 @@ class OpenVinoEngine:
         right, bottom = border + -width % STRIDE, border + -height % STRIDE
         if right or bottom:
             photo = np.pad(photo, ((border, bottom), (border, right), (0, 0)), mode="reflect")
-        painted = self._request(photo.shape[0], photo.shape[1]).infer({0: photo[None]})[0]
-        rows = math.prod(painted.shape[:-2])
+        request = self._request(photo.shape[0], photo.shape[1])
+        painted = request.infer({0: photo[None]}, share_inputs=True)[0]
+        rows = math.prod(painted.shape[:-1])
         pixels: Pixels = painted.reshape(rows, -1, 3)[:height, :width]
         return pixels
 
@@ -110,17 +110,16 @@ class _Graph:
         self.unpadded_blocks = padding == "reflect-start"
         self.centred = shift_cancels(self.norm, self.upsample, padding)
         self.shifts_and_scales_cancel = self.norm == "instance" and padding == "reflect"
-        self.first_in_int8 = self.blocks_in_int8 = False
+        self.in_int8 = False
         self.weights = weights
 
     def build(self, height: int, width: int) -> openvino.Model:
-        """Return the graph from 1 × H × W × 3 to H rows of W' × 3, uint8 both; W' at least W.
+        """Return the graph from 1 × H × W × 3 to H rows of W' 3, uint8 both; W' at least W.
 
         A side of -1 is any size.
         """
         image = ops.parameter([1, height, width, 3], np.uint8, name="photo")
-        x = ops.transpose(ops.convert(image, "f32"), _ints(0, 3, 1, 2))
-        x = ops.relu(self._normalized(self._first_conv(x, "0.0"), "0.1"))
+        x = ops.relu(self._normalized(self._first_conv(image, "0.0"), "0.1"))
         for layer in range(1, self.first_block):
             x = self._conv(x, f"{layer}.0", 2)
             x = ops.relu(self._normalized(x, f"{layer}.1"))
@@ -133,24 +132,26 @@ class _Graph:
         x = self._last_layer(x, f"{last}.conv")
         return openvino.Model([x], [image], "transformer_net")
 
-    def _first_conv(self, x: Any, name: str) -> Any:
-        if self.first_in_int8:  # its bytes are exact; normalisation takes out what -1 would add
-            x = ops.fake_quantize(x, *_floats(0, 255, 0, 2), 256)
-            strides = self.stem_stride, self.stem_stride
-            return _convolved(self._padded(x, 4), _in_int8(self._kernel(name)), strides)
-        x = ops.subtract(ops.multiply(x, np.float32(2 / 255)), np.float32(1))
-        return self._conv(x, name, self.stem_stride)
+    def _first_conv(self, image: Any, name: str) -> Any:
+        x, kernel = ops.convert(image, "f32"), self._kernel(name)
+        pads = _ints(0, kernel.shape[-2] // 2, kernel.shape[-1] // 2, 0)
+        if self.in_int8:  # its bytes are exact; normalisation takes out what -1 would add
+            x, kernel = ops.fake_quantize(x, *_floats(0, 255, 0, 2), 256), _in_int8(kernel)
+        else:  # exact in bf16 as well: half of an odd number of 8 bits
+            x, kernel = ops.subtract(x, np.float32(255 / 2)), kernel * np.float32(2 / 255)
+        x = ops.transpose(ops.pad(x, pads, pads, self.border, np.float32(0)), _ints(0, 3, 1, 2))
+        return _convolved(x, kernel, (self.stem_stride, self.stem_stride))
 
     def _residual_block(self, x: Any, layer: int) -> Any:
         name, padded = f"{layer}.body", not self.unpadded_blocks
-        if self.blocks_in_int8 and layer > self.first_block:  # the first one's reach too far
+        if self.in_int8 and layer > self.first_block:  # the first one's reach too far
             mean, spread = self._mean_and_spread_before(layer)
             y = ops.subtract(x, _of_channels(mean))
             y = self._int8_conv(y, f"{name}.0.0", INT8_REACH * spread, signed=True)
         else:
             y = self._conv(x, f"{name}.0.0", padded=padded)
         y = ops.relu(self._normalized(y, f"{name}.0.1"))
-        if self.blocks_in_int8:
+        if self.in_int8:
             spread, mean = self._scale_and_shift(f"{name}.0.1")
             reach = INT8_REACH * np.abs(spread) + np.maximum(mean, 0)
             y = self._int8_conv(y, f"{name}.1", reach, signed=False)
@@ -206,7 +207,7 @@ class _Graph:
     def _first_doubled(self, x: Any, layer: int) -> Any:
         if self.centred:  # else flat areas round to a grid; see UpsampleLayer
             x = ops.subtract(x, ops.reduce_mean(x, _ints(2, 3), True))
-        if not self.blocks_in_int8 or self.upsample != "fractional4":
+        if not self.in_int8 or self.upsample != "fractional4":
             return self._doubled(x, layer)
         reach = INT8_REACH * self._mean_and_spread_before(layer)[1]
         kernel = _balanced(self._kernel(f"{layer}.0"), 2) * reach[:, None, None, None]
@@ -237,7 +238,7 @@ class _Graph:
         )
 
     def _last_layer(self, x: Any, name: str) -> Any:
-        """Return the painting in uint8: H rows of W' × 3.
+        """Return the painting in uint8: H rows of W' 3.
 
         Three channels would leave most of a vector register idle. A kernel for each of some pixels
         beside each other fills it, in strides of as many (docs/architecture.md): `WIDE_PX` of a
@@ -251,17 +252,11 @@ class _Graph:
         if self.stem_stride == 1:
             x = self._padded(x, kernel.shape[-1] // 2, right_px=WIDE_PX - 1)
             x = _convolved(x, _of_a_row(kernel), (1, WIDE_PX))
-            x = self._in_range(x, np.tile(bias, WIDE_PX))
-        else:
-            x = self._padded(x, OUTPUT_KERNEL // 4, bottom_px=1, right_px=1)
-            x = self._in_range(_convolved(x, _of_2_by_2(kernel), (1, 1)), np.tile(bias, 4))
-            x = _convolved(x, _mean_of_2_by_2(len(bias)), (1, 1))
-        x = ops.multiply(ops.add(x, np.float32(1)), np.float32(255 / 2))
-        x = ops.transpose(ops.convert(ops.round(x), "u8"), _ints(0, 2, 3, 1))
-        if self.stem_stride == 2:  # 1 × H/2 × W/2 × 2 × 6 becomes 1 × H/2 × 2 × W/2 × 6: whole rows
-            x = ops.reshape(x, _ints(0, 0, 0, 2, 6), True)
-            return ops.transpose(x, _ints(0, 1, 3, 2, 4))
-        return ops.reshape(x, _ints(0, 0, -1, 3), True)
+            return _in_rows(self._in_range(x, np.tile(bias, WIDE_PX)))
+        x = self._padded(x, OUTPUT_KERNEL // 4, bottom_px=1, right_px=1)
+        x = self._in_range(_convolved(x, _of_2_by_2(kernel), (1, 1)), np.tile(bias, 4))
+        rows = [_in_rows(_convolved(x, mean, (1, 1))) for mean in _mean_of_2_by_2(len(bias))]
+        return ops.concat(rows, 2)
 
     def _in_range(self, x: Any, bias: Array) -> Any:
         x = ops.add(x, _of_channels(bias))
@@ -306,12 +301,22 @@ def _of_2_by_2(kernel: Array) -> Array:
 
 
 def _mean_of_2_by_2(colours: int) -> Array:
-    """Return what makes a pixel the mean of itself and the next; 2 × 2 stand as channels."""
+    """Return what makes a pixel the mean of itself and the next: a kernel for each row of 2 × 2.
+
+    2 × 2 stand as channels.
+    """
     kernel = np.zeros((2, 2, colours, 2, 2, colours, 2, 2), np.float32)
     for row, column, down, right in np.ndindex(2, 2, 2, 2):
         (y, from_row), (x, from_column) = divmod(row + down, 2), divmod(column + right, 2)
         kernel[row, column, :, from_row, from_column, :, y, x] = np.eye(colours) / 4
-    return kernel.reshape(4 * colours, 4 * colours, 2, 2)
+    return kernel.reshape(2, 2 * colours, 4 * colours, 2, 2)
+
+
+def _in_rows(x: Any) -> Any:
+    """Return 1 × C × H × W' in [-1, 1] as uint8 colours, 1 × H × 1 × W' C."""
+    x = ops.multiply(ops.add(x, np.float32(1)), np.float32(255 / 2))
+    x = ops.transpose(ops.convert(ops.round(x), "u8"), _ints(0, 2, 3, 1))
+    return ops.reshape(x, _ints(0, 0, 1, -1), True)
 
 
 def _in_bytes(x: Any, reach: Array, signed: bool) -> Any:

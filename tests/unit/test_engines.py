@@ -244,9 +244,10 @@ def test_tiles_of_a_trained_style_have_no_seam() -> None:
     assert away.max() <= 2
 
 
-def test_one_colour_stays_one_colour() -> None:
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_one_colour_stays_one_colour(precision: str) -> None:
     """Where a photo has no variance, normalisations enlarge any rounding that differs by place."""
-    engine = OpenVinoEngine(find_style("the_scream"), "fp32")
+    engine = OpenVinoEngine(find_style("the_scream"), precision)
     for grey, size in ((26, (130, 170)), (64, (96, 96)), (128, (333, 401)), (200, (128, 172))):
         painted = engine.paint(np.full((*size, 3), grey, np.uint8))
         assert len(np.unique(painted.reshape(-1, 3), axis=0)) == 1
