@@ -5,6 +5,8 @@ Pictures are uint8, H rows × W columns × 3.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,42 +31,46 @@ def with_grain(photo: Pixels, levels: int = GRAIN) -> Pixels:
     for top in range(0, photo.shape[0] if levels else 0, BAND_ROWS):
         first = max(0, top - FLAT_PX)
         flat = _flat(photo[first : top + BAND_ROWS + FLAT_PX])[top - first :][:BAND_ROWS]
-        if not flat.any():
+        places = np.flatnonzero(flat)
+        if not places.size:
             continue
         if grainy is photo:
             grainy = photo.copy()
-        noise = np.random.default_rng(top).integers(
-            -levels, levels, flat.shape, np.int16, endpoint=True
-        )
-        noise *= flat
-        band = grainy[top : top + BAND_ROWS]
-        band[:] = np.clip(band + noise[..., None], 0, 255)
+        noise = _noise(top, flat.size, levels)[places]
+        for colour in grainy[top : top + BAND_ROWS].reshape(flat.size, -1).T:
+            colour[places] = np.clip(colour[places] + noise, 0, 255)
     return grainy
+
+
+@lru_cache(maxsize=8)
+def _noise(top: int, size: int, levels: int) -> npt.NDArray[np.int16]:
+    """Return a band's noise; the next photo is often of the same size."""
+    return np.random.default_rng(top).integers(-levels, levels, size, np.int16, endpoint=True)
 
 
 def _flat(rows: Pixels) -> Flags:
     """Return where the square of `FLAT_PX` px around a pixel has one colour, H × W.
 
-    Channels stay side by side until the end: whole rows of bytes are compared at once.
+    Whole rows of bytes are compared at once, a pixel's three with the next one's.
     """
     height, width, channels = rows.shape
     values = np.ascontiguousarray(rows).reshape(height, -1)
     same = np.full(values.shape, True)
-    same[:, :-channels] = values[:, channels:] == values[:, :-channels]
+    np.equal(values[:, channels:], values[:, :-channels], out=same[:, :-channels])
     same[:-1] &= values[1:] == values[:-1]
+    pixels = same[:, :-2] & same[:, 1:-1] & same[:, 2:]
     half = FLAT_PX // 2
-    around = np.pad(same, ((half, half), (half * channels,) * 2), constant_values=True)
-    around = _all_of_next(around, FLAT_PX, 1)
-    flat = _all_of_next(around.T, FLAT_PX, channels).T.reshape(height, width, channels)
-    everywhere: Flags = flat[..., 0] & flat[..., 1] & flat[..., 2]
-    return everywhere
+    around = np.full((height + 2 * half, width + 2 * half), True)
+    around[half:-half, half:-half] = pixels[:, ::channels]
+    flat: Flags = _all_of_next(_all_of_next(around, FLAT_PX).T, FLAT_PX).T
+    return flat
 
 
-def _all_of_next(flags: Flags, count: int, step: int) -> Flags:
-    """Return where a flag and the next ones along the first axis, `step` apart, are set."""
+def _all_of_next(flags: Flags, count: int) -> Flags:
+    """Return where `count` flags beside each other along the first axis, from one on, are set."""
     covered = 1
     while covered < count:
         further = min(covered, count - covered)
-        flags = flags[: -further * step] & flags[further * step :]
+        flags = flags[:-further] & flags[further:]
         covered += further
     return flags

@@ -38,6 +38,13 @@ def test_a_flat_area_gets_noise_and_its_surroundings_none() -> None:
     assert with_grain(photo, 0) is photo
 
 
+def test_one_colour_has_grain_up_to_its_edges() -> None:
+    photo = np.full((40, 30, 3), 90, np.uint8)
+    changed = with_grain(photo) != photo
+    for edge in (changed[0], changed[-1], changed[:, 0], changed[:, -1]):
+        assert edge.any()
+
+
 def test_the_same_photo_has_the_same_grain() -> None:
     photo = np.full((2 * BAND_ROWS + 5, 30, 3), 90, np.uint8)
     grainy = with_grain(photo)
