@@ -5,8 +5,8 @@
 Plain: what everyone runs, PyTorch eager in float32 and NCHW, its whole command with torchvision.
 Ours: what stylize.py does. The limit is the network's arithmetic at the rate that a 3 × 3
 convolution of 128 channels reaches here, in bf16 where that is fast; int8 may pass it. Passes are
-timed in turn, after one that warms up, those of a style beside those of its lite form too; commands
-from their cold start, file to file. All are medians.
+timed in turn, after one that warms up; a style and its lite form in turns of many photos, as in a
+folder; commands from their cold start, file to file. All are medians.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -37,6 +38,7 @@ from models.style_file import LITE, find_style, load_style, style_files
 from provenance import machine
 
 ROOT = Path(__file__).parents[1]
+TURN_S = 1.0
 PHOTO = ROOT / "assets/photos/astronaut.jpg"
 PLAIN_COMMAND = """
 import sys
@@ -55,15 +57,23 @@ functional.to_pil_image(painting.clamp(0, 1)).save({output!r})
 """
 
 
-def seconds_of(kinds: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Return the median seconds of each kind, taken in turn: a busy machine hits them all."""
+def seconds_of(
+    kinds: dict[str, Callable[[], object]], repeats: int, turn_s: float = 0
+) -> dict[str, float]:
+    """Return the median seconds of each kind, taken in turn: a busy machine hits them all.
+
+    A turn is one run, or the mean of as many as `turn_s` takes.
+    """
     times: dict[str, list[float]] = {name: [] for name in kinds}
     for repeat in range(repeats + 1):
         for name, run in kinds.items():
-            started_s = time.perf_counter()
-            run()
+            started_s, elapsed_s, runs = time.perf_counter(), 0.0, 0
+            while not runs or elapsed_s < turn_s:
+                run()
+                runs += 1
+                elapsed_s = time.perf_counter() - started_s
             if repeat:
-                times[name].append(time.perf_counter() - started_s)
+                times[name].append(elapsed_s / runs)
     return {name: median(values) for name, values in times.items()}
 
 
@@ -126,27 +136,34 @@ def passes(style: str, device: torch.device, sizes: list[tuple[int, int]], repea
 
 
 def lite_form(style: str, device: str, sizes: list[tuple[int, int]], repeats: int) -> None:
-    """Print a pass of a style beside one of its lite form, where it has one, at each size."""
+    """Print a photo's time with a style beside that with its lite form, where there is one.
+
+    That of the network alone, and that of a painting with its margin and grain; at each size.
+    """
     if f"{style}{LITE}" not in {path.stem for path in style_files()}:
         return
     photo = read_photo(read_bytes(PHOTO), str(PHOTO)).pixels
-    print(f"\n{'size':>12} {'precision':>10} {'full ms':>9} {'lite ms':>9} {'ratio':>7}")
-    for precision in ("auto", "fp32"):
+    print(
+        f"\n{'size':>12} {'precision':>10} {'of it':>9} {'full ms':>9} {'lite ms':>9} {'ratio':>7}"
+    )
+    kinds: dict[str, Callable[..., Stylizer]] = {
+        "network": partial(Stylizer, margin_px=0, grain=0),
+        "painting": Stylizer,
+    }
+    for precision, (kind, opened) in product(("auto", "fp32"), kinds.items()):
         full, lite = (
-            Stylizer(name, device, precision=precision, margin_px=0, grain=0)
-            for name in (style, f"{style}{LITE}")
+            opened(name, device, precision=precision) for name in (style, f"{style}{LITE}")
         )
         if precision == "auto" and full.engine.precision == "fp32":
             continue
         for width, height in sizes:
             pixels = np.ascontiguousarray(resized(photo, (width, height)))
-            seconds = seconds_of(
-                {"full": partial(full, pixels), "lite": partial(lite, pixels)}, repeats
-            )
+            full_s, lite_s = seconds_of(
+                {"full": partial(full, pixels), "lite": partial(lite, pixels)}, repeats, TURN_S
+            ).values()
             print(
-                f"{f'{width} x {height}':>12} {full.engine.precision:>10} "
-                f"{seconds['full'] * 1e3:9.1f} {seconds['lite'] * 1e3:9.1f} "
-                f"{seconds['full'] / seconds['lite']:6.2f}x",
+                f"{f'{width} x {height}':>12} {full.engine.precision:>10} {kind:>9} "
+                f"{full_s * 1e3:9.1f} {lite_s * 1e3:9.1f} {full_s / lite_s:6.2f}x",
                 flush=True,
             )
 
