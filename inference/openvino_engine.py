@@ -44,11 +44,14 @@ Array = npt.NDArray[np.float32]
 class OpenVinoEngine:
     """One style, compiled for the first photo sizes as they come, and once for all others."""
 
-    def __init__(self, path: Path, precision: str = "auto") -> None:
-        """Read a style file. Raises StyleFileError; UserError for a precision not to be had."""
+    def __init__(self, path: Path, precision: str = "auto", margin_px: int = 0) -> None:
+        """Read a style file. Raises StyleFileError; UserError for a precision not to be had.
+
+        So much of a photo is mirrored around it while it is painted.
+        """
         self.core = openvino.Core()
         self.info, weights = read_style(path)
-        graph = self.graph = _Graph(self.info, weights)
+        graph = self.graph = _Graph(self.info, weights, margin_px)
         has_bf16 = "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         has_int8 = _multiplies_int8(has_bf16) and graph.shifts_and_scales_cancel
         valid = ["fp32", *["bf16"] * has_bf16, *["int8"] * has_int8]
@@ -65,7 +68,7 @@ class OpenVinoEngine:
     def paint(self, photo: Pixels) -> Pixels:
         """Return the painting of an H × W × 3 photo, of its size."""
         height, width = photo.shape[:2]
-        border = self.graph.start_px
+        border = self.graph.start_px + self.graph.margin_px
         right, bottom = border + -width % STRIDE, border + -height % STRIDE
         if right or bottom:
             photo = np.pad(photo, ((border, bottom), (border, right), (0, 0)), mode="reflect")
@@ -95,7 +98,7 @@ class OpenVinoEngine:
 class _Graph:
     """The layers of models/transformer_net.py as OpenVINO's operations."""
 
-    def __init__(self, info: StyleInfo, weights: dict[str, Array]) -> None:
+    def __init__(self, info: StyleInfo, weights: dict[str, Array], margin_px: int) -> None:
         model = info.config["model"]
         self.stem_stride: int = model.get("stem_stride", 1)
         self.first_block = len(channels_inward(1, self.stem_stride))
@@ -112,11 +115,12 @@ class _Graph:
         self.shifts_and_scales_cancel = self.norm == "instance" and padding == "reflect"
         self.in_int8 = False
         self.weights = weights
+        self.margin_px = margin_px
 
     def build(self, height: int, width: int) -> openvino.Model:
-        """Return the graph from 1 × H × W × 3 to H rows of W' 3, uint8 both; W' at least W.
+        """Return the graph from 1 × H × W × 3, uint8, to its painting without the margin.
 
-        A side of -1 is any size.
+        That is uint8 too, rows of W' 3, W' at least what is left of W. A side of -1 is any size.
         """
         image = ops.parameter([1, height, width, 3], np.uint8, name="photo")
         x = ops.relu(self._normalized(self._first_conv(image, "0.0"), "0.1"))
@@ -182,7 +186,8 @@ class _Graph:
         return _convolved(self._padded(x, pad_px), kernel, (stride, stride))
 
     def _padded(self, x: Any, pad_px: int, bottom_px: int = 0, right_px: int = 0) -> Any:
-        if not pad_px:
+        """Return a map with so much more of it at each side; less, where that is negative."""
+        if pad_px == bottom_px == right_px == 0:
             return x
         begin = _ints(0, 0, pad_px, pad_px)
         end = _ints(0, 0, pad_px + bottom_px, pad_px + right_px)
@@ -242,18 +247,20 @@ class _Graph:
 
         Three channels would leave most of a vector register idle. A kernel for each of some pixels
         beside each other fills it, in strides of as many (docs/architecture.md): `WIDE_PX` of a
-        row, or the 2 × 2 that a layer that doubles makes of one.
+        row, or the 2 × 2 that a layer that doubles makes of one. Nothing is normalised after it, so
+        it leaves the margin out but for what its kernel reaches.
         """
+        margin_px = self.margin_px // self.stem_stride
         kernel = self.weights[f"layers.{name}.weight"]
         period = grid_px(self.upsample, self.output)
         if period > 1:
             kernel = _balanced(kernel, period)
         bias = self.weights[f"layers.{name}.bias"]
         if self.stem_stride == 1:
-            x = self._padded(x, kernel.shape[-1] // 2, right_px=WIDE_PX - 1)
+            x = self._padded(x, kernel.shape[-1] // 2 - margin_px, right_px=WIDE_PX - 1)
             x = _convolved(x, _of_a_row(kernel), (1, WIDE_PX))
             return _in_rows(self._in_range(x, np.tile(bias, WIDE_PX)))
-        x = self._padded(x, OUTPUT_KERNEL // 4, bottom_px=1, right_px=1)
+        x = self._padded(x, OUTPUT_KERNEL // 4 - margin_px, bottom_px=1, right_px=1)
         x = self._in_range(_convolved(x, _of_2_by_2(kernel), (1, 1)), np.tile(bias, 4))
         rows = [_in_rows(_convolved(x, mean, (1, 1))) for mean in _mean_of_2_by_2(len(bias))]
         return ops.concat(rows, 2)

@@ -10,8 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, overload
 
-import numpy as np
-
 from data.images import Picture, Pixels, as_photo, as_picture
 from errors import UserError
 from inference.grain import GRAIN, MAX_GRAIN, with_grain
@@ -110,11 +108,8 @@ class Stylizer:
         height, width = pixels.shape[:2]
         if self.tile_px or height * width * BYTES_PER_PIXEL > MEMORY_SHARE * available_bytes():
             return self._paint_in_tiles(pixels, into)
-        margin = self.margin_px
-        ends = [(margin, margin + -side % STRIDE) for side in (height, width)]
         try:
-            painted = self.engine.paint(np.pad(pixels, (*ends, (0, 0)), mode="reflect"))
-            return painted[margin : margin + height, margin : margin + width]
+            return self.engine.paint(pixels)
         except RuntimeError as error:
             if type(error).__name__ != "OutOfMemoryError":  # torch's, which may not be imported
                 raise
@@ -137,10 +132,10 @@ class Stylizer:
         if engine != "torch" and on_cpu and find_spec("openvino"):
             from inference.openvino_engine import OpenVinoEngine
 
-            return OpenVinoEngine(self.path, self.precision)
+            return OpenVinoEngine(self.path, self.precision, self.margin_px)
         from inference.torch_engine import TorchEngine
 
-        return TorchEngine(self.path, self.device, self.precision)
+        return TorchEngine(self.path, self.device, self.precision, self.margin_px)
 
     def _paint_in_tiles(self, pixels: Pixels, into: Pixels | None) -> Pixels:
         from inference.tiling import TILE_PX, TiledPainter

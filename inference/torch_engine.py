@@ -22,21 +22,27 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 class TorchEngine:
     """One style on one device."""
 
-    def __init__(self, path: Path, device: str = "auto", precision: str = "auto") -> None:
-        """Read a style file. Raises StyleFileError; UserError for what the device has not."""
+    def __init__(
+        self, path: Path, device: str = "auto", precision: str = "auto", margin_px: int = 0
+    ) -> None:
+        """Read a style file. Raises StyleFileError; UserError for what the device has not.
+
+        So much of a photo is mirrored around it while it is painted.
+        """
         self.device = resolve_device(device)
         if self.device.type == "cuda" and self.device.index is None:  # torchrun: a GPU each
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         self.network, self.info = load_style(path, self.device)
         self.precision = resolve_precision(precision, self.device)
         self.network.to(PRECISIONS[self.precision])
+        self.margin_px = margin_px
 
     @torch.inference_mode()
     def paint(self, photo: Pixels) -> Pixels:
         """Return the painting of an H × W × 3 photo, of its size."""
         images = torch.tensor(photo, device=self.device)[None].permute(0, 3, 1, 2)  # 1 × 3 × H × W
         images = images.to(PRECISIONS[self.precision]) / 255
-        return to_pixels(self.network(images))
+        return to_pixels(self.network(images, self.margin_px))
 
 
 def resolve_precision(name: str, device: torch.device) -> str:

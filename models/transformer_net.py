@@ -75,18 +75,20 @@ class TransformerNet(nn.Module):
             else FractionalConv(width, 3, OUTPUT_KERNEL, border, bias=True, grid_px=period, more=1),
         )
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, margin_px: int = 0) -> Tensor:
         """Return the stylized images, B × 3 × H × W in [0, 1], of exactly the input's size.
 
         `images` is B × 3 × H × W in [0, 1], H and W at least 16; sizes that are no multiple of 4
-        are continued by reflection and cropped back. Raises ValueError for smaller ones.
+        are continued by reflection and cropped back, and so are all by a margin, which is such a
+        multiple. Raises ValueError for smaller ones.
         """
         height, width = images.shape[-2:]
         if min(height, width) < MIN_SIZE_PX:
             raise ValueError(f"{height} x {width} px; expected at least {MIN_SIZE_PX} px a side")
-        start = self.start_px
+        start = self.start_px + margin_px
         x = reflect_pad(images, start, start + -width % STRIDE, start, start + -height % STRIDE)
-        return self.in_range(self.layers(2 * x - 1))[..., :height, :width]
+        painted = self.in_range(self.layers(2 * x - 1))[..., margin_px:, margin_px:]
+        return painted[..., :height, :width]
 
     def in_range(self, x: Tensor) -> Tensor:
         """Return what the last layer gave, brought into [0, 1].

@@ -72,20 +72,23 @@ def test_openvino_paints_what_torch_paints(
         output=output,
         stem_stride=stem_stride,
     )
-    ours, torchs = OpenVinoEngine(path, "fp32"), TorchEngine(path, "cpu", "fp32")
-    for width, height in ((64, 48), (44, 20), (37, 50), (16, 17)):
-        painted = ours.paint(photo(width, height))
+    for width, height, margin_px in ((64, 48, 0), (44, 20, 4), (37, 50, 24), (16, 17, 32)):
+        painted = OpenVinoEngine(path, "fp32", margin_px).paint(photo(width, height))
         assert painted.shape == (height, width, 3)
         assert painted.std() > 5
-        np.testing.assert_allclose(painted, torchs.paint(photo(width, height)).astype(int), atol=1)
+        expected = TorchEngine(path, "cpu", "fp32", margin_px).paint(photo(width, height))
+        np.testing.assert_allclose(painted, expected.astype(int), atol=1)
 
 
+@pytest.mark.parametrize("margin_px", [0, 24])
 @pytest.mark.parametrize("precision", ["fp32", "auto", "int8"])
 def test_photos_of_many_sizes_share_a_graph(
-    precision: str, monkeypatch: pytest.MonkeyPatch
+    precision: str, margin_px: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = find_style("wave-lite")
-    engine = int8_engine(path) if precision == "int8" else OpenVinoEngine(path, precision)
+    if precision == "int8":
+        int8_engine(path)  # or skips
+    engine = OpenVinoEngine(path, precision, margin_px)
     built: list[tuple[int, int]] = []
     build = engine.graph.build
 
@@ -96,9 +99,10 @@ def test_photos_of_many_sizes_share_a_graph(
     monkeypatch.setattr(engine.graph, "build", counted)
     for width, height in ((64, 48), (48, 64), (80, 61), (37, 50), (64, 48), (16, 17)):
         pixels = photo(width, height)
-        alone = OpenVinoEngine(path, precision).paint(pixels)
+        alone = OpenVinoEngine(path, precision, margin_px).paint(pixels)
         assert psnr(engine.paint(pixels), alone) > (60 if precision == "fp32" else 40)
-    assert built == [(48, 64), (64, 48), ANY_SIZE]
+    more = 2 * margin_px
+    assert built == [(48 + more, 64 + more), (64 + more, 48 + more), ANY_SIZE]
 
 
 def test_a_trained_style_is_the_same_to_60_db() -> None:
