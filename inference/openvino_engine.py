@@ -47,7 +47,7 @@ class OpenVinoEngine:
     def __init__(self, path: Path, precision: str = "auto", margin_px: int = 0) -> None:
         """Read a style file. Raises StyleFileError; UserError for a precision not to be had.
 
-        So much of a photo is mirrored around it while it is painted.
+        `margin_px` of a photo, a multiple of 4, are mirrored around it while it is painted.
         """
         self.core = openvino.Core()
         self.info, weights = read_style(path)
@@ -120,7 +120,8 @@ class _Graph:
     def build(self, height: int, width: int) -> openvino.Model:
         """Return the graph from 1 × H × W × 3, uint8, to its painting without the margin.
 
-        That is uint8 too, rows of W' 3, W' at least what is left of W. A side of -1 is any size.
+        That is uint8 too, in rows of 3 W' values, W' at least what is left of W. A side of -1 is
+        any size.
         """
         image = ops.parameter([1, height, width, 3], np.uint8, name="photo")
         x = ops.relu(self._normalized(self._first_conv(image, "0.0"), "0.1"))
@@ -243,7 +244,7 @@ class _Graph:
         )
 
     def _last_layer(self, x: Any, name: str) -> Any:
-        """Return the painting in uint8: H rows of W' 3.
+        """Return the painting in uint8: H rows of 3 W' values.
 
         Three channels would leave most of a vector register idle. A kernel for each of some pixels
         beside each other fills it, in strides of as many (docs/architecture.md): `WIDE_PX` of a

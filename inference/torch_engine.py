@@ -27,7 +27,7 @@ class TorchEngine:
     ) -> None:
         """Read a style file. Raises StyleFileError; UserError for what the device has not.
 
-        So much of a photo is mirrored around it while it is painted.
+        `margin_px` of a photo, a multiple of 4, are mirrored around it while it is painted.
         """
         self.device = resolve_device(device)
         if self.device.type == "cuda" and self.device.index is None:  # torchrun: a GPU each

@@ -79,8 +79,8 @@ class TransformerNet(nn.Module):
         """Return the stylized images, B × 3 × H × W in [0, 1], of exactly the input's size.
 
         `images` is B × 3 × H × W in [0, 1], H and W at least 16; sizes that are no multiple of 4
-        are continued by reflection and cropped back, and so are all by a margin, which is such a
-        multiple. Raises ValueError for smaller ones.
+        are continued by reflection and cropped back, and all are so by `margin_px`, a multiple of
+        4, at each side. Raises ValueError for smaller ones.
         """
         height, width = images.shape[-2:]
         if min(height, width) < MIN_SIZE_PX:
