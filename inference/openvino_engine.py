@@ -63,6 +63,9 @@ class OpenVinoEngine:
         self.precision = ("bf16" if has_bf16 else "fp32") if precision == "auto" else precision
         self.float_type = "bf16" if has_bf16 and self.precision != "fp32" else "f32"
         graph.in_int8 = self.precision == "int8"
+        graph.first_in_int8 = has_int8 and self.precision != "fp32"
+        if self.precision == "bf16" and "amx_bf16" in _cpu_flags():  # docs/architecture.md
+            graph.first_in_int8 = False
         self._requests: dict[tuple[int, int], Any] = {}
 
     def paint(self, photo: Pixels) -> Pixels:
@@ -113,7 +116,7 @@ class _Graph:
         self.unpadded_blocks = padding == "reflect-start"
         self.centred = shift_cancels(self.norm, self.upsample, padding)
         self.shifts_and_scales_cancel = self.norm == "instance" and padding == "reflect"
-        self.in_int8 = False
+        self.in_int8 = self.first_in_int8 = False
         self.weights = weights
         self.margin_px = margin_px
 
@@ -140,7 +143,7 @@ class _Graph:
     def _first_conv(self, image: Any, name: str) -> Any:
         x, kernel = ops.convert(image, "f32"), self._kernel(name)
         pads = _ints(0, kernel.shape[-2] // 2, kernel.shape[-1] // 2, 0)
-        if self.in_int8:  # its bytes are exact; normalisation takes out what -1 would add
+        if self.first_in_int8:  # its bytes are exact; normalisation takes out what -1 would add
             x, kernel = ops.fake_quantize(x, *_floats(0, 255, 0, 2), 256), _in_int8(kernel)
         else:  # exact in bf16 as well: half of an odd number of 8 bits
             x, kernel = ops.subtract(x, np.float32(255 / 2)), kernel * np.float32(2 / 255)
@@ -275,12 +278,15 @@ class _Graph:
 
 def _multiplies_int8(has_bf16: bool) -> bool:
     """Return whether the CPU sums products of bytes in 32 bits; 16, as others do, run over."""
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return False
+    return platform.machine() in ("x86_64", "AMD64") and (has_bf16 or "vnni" in _cpu_flags())
+
+
+def _cpu_flags() -> str:
+    """Return the text that names what the CPU has; empty on systems other than Linux."""
     try:
-        return has_bf16 or "vnni" in Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux
-        return False
+        return Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""
 
 
 def _convolved(x: Any, kernel: Any, strides: tuple[int, int]) -> Any:

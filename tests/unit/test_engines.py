@@ -123,6 +123,17 @@ def test_a_trained_style_in_bf16_is_the_same_to_40_db(
     assert psnr(painter.paint(pixels), TorchEngine(path, "cpu", "fp32").paint(pixels)) > 40
 
 
+@pytest.mark.skipif(not has_fast_bf16(torch.device("cpu")), reason="a CPU without bf16")
+@pytest.mark.parametrize("in_int8", [False, True])
+def test_bf16_has_a_first_layer_of_either_kind(in_int8: bool) -> None:
+    """The one that this CPU takes, and the one that others take."""
+    path, pixels, grey = find_style("the_scream"), photo(251, 190), np.full((96, 64, 3), 90)
+    engine = OpenVinoEngine(path, "bf16")
+    engine.graph.first_in_int8 = in_int8
+    assert psnr(engine.paint(pixels), TorchEngine(path, "cpu", "fp32").paint(pixels)) > 40
+    assert np.ptp(engine.paint(grey.astype(np.uint8)), axis=(0, 1)).max() == 0
+
+
 def int8_engine(style: Path) -> OpenVinoEngine:
     try:
         return OpenVinoEngine(style, "int8")
