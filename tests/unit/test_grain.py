@@ -38,6 +38,31 @@ def test_a_flat_area_gets_noise_and_its_surroundings_none() -> None:
     assert with_grain(photo, 0) is photo
 
 
+@pytest.mark.parametrize("channel", range(3))
+def test_what_varies_in_one_channel_is_not_flat(channel: int) -> None:
+    photo = np.full((40, 30, 3), 90, np.uint8)
+    photo[..., channel] = np.random.default_rng(0).integers(0, 256, photo.shape[:2])
+    assert with_grain(photo) is photo
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_stripes_are_not_flat(axis: int) -> None:
+    colours = np.arange(40, dtype=np.uint8)[:, None, None]
+    photo = np.broadcast_to(colours, (40, 40, 3)).swapaxes(0, axis).copy()
+    assert with_grain(photo) is photo
+
+
+@pytest.mark.parametrize("top", [BAND_ROWS - 30, BAND_ROWS])
+def test_the_edge_of_a_flat_area_is_not_flat_between_bands_either(top: int) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (2 * BAND_ROWS, 64, 3), np.uint8)
+    photo[top : top + 30] = 90
+    changed = (with_grain(photo) != photo)[top : top + 30]
+    half = FLAT_PX // 2
+    assert changed[half : -half - 1].any((1, 2)).all()
+    assert not changed[:half].any()
+    assert not changed[-half:].any()
+
+
 def test_one_colour_has_grain_up_to_its_edges() -> None:
     photo = np.full((40, 30, 3), 90, np.uint8)
     changed = with_grain(photo) != photo
