@@ -39,6 +39,7 @@ from provenance import machine
 
 ROOT = Path(__file__).parents[1]
 TURN_S = 1.0
+"""So long does a style paint before its lite form does, and the other way round."""
 PHOTO = ROOT / "assets/photos/astronaut.jpg"
 PLAIN_COMMAND = """
 import sys

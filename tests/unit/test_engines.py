@@ -86,9 +86,10 @@ def test_photos_of_many_sizes_share_a_graph(
     precision: str, margin_px: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = find_style("wave-lite")
-    if precision == "int8":
-        int8_engine(path)  # or skips
-    engine = OpenVinoEngine(path, precision, margin_px)
+    open_engine = (
+        int8_engine if precision == "int8" else partial(OpenVinoEngine, precision=precision)
+    )
+    engine = open_engine(path, margin_px=margin_px)
     built: list[tuple[int, int]] = []
     build = engine.graph.build
 
@@ -99,7 +100,7 @@ def test_photos_of_many_sizes_share_a_graph(
     monkeypatch.setattr(engine.graph, "build", counted)
     for width, height in ((64, 48), (48, 64), (80, 61), (37, 50), (64, 48), (16, 17)):
         pixels = photo(width, height)
-        alone = OpenVinoEngine(path, precision, margin_px).paint(pixels)
+        alone = open_engine(path, margin_px=margin_px).paint(pixels)
         assert psnr(engine.paint(pixels), alone) > (60 if precision == "fp32" else 40)
     more = 2 * margin_px
     assert built == [(48 + more, 64 + more), (64 + more, 48 + more), ANY_SIZE]
@@ -134,9 +135,9 @@ def test_bf16_has_a_first_layer_of_either_kind(in_int8: bool) -> None:
     assert np.ptp(engine.paint(grey.astype(np.uint8)), axis=(0, 1)).max() == 0
 
 
-def int8_engine(style: Path) -> OpenVinoEngine:
+def int8_engine(style: Path, margin_px: int = 0) -> OpenVinoEngine:
     try:
-        return OpenVinoEngine(style, "int8")
+        return OpenVinoEngine(style, "int8", margin_px)
     except UserError:
         pytest.skip("a CPU that is not known to multiply int8")
 
