@@ -19,8 +19,11 @@ from inference import film
 from inference.painter import parse_blend
 
 STDIO = "-"
-AHEAD = 2
-"""So many photos wait decoded, and so many paintings for their encoding."""
+AHEAD = 8
+"""So many photos are read ahead, and so many paintings written behind, by a thread each."""
+LEAST_AHEAD = 2
+WAITING_PIXELS = 100_000_000
+"""Fewer where photos of the last one's size would be more than this together."""
 
 
 @dataclass(frozen=True)
@@ -189,28 +192,31 @@ def paint_all(
     """Read, paint and write every job, and yield what became of it, in order.
 
     Photos are read ahead and paintings written behind, in threads of their own, while the next one
-    is painted. A UserError ends its job alone.
+    is painted: several at a time, for storage may be far away and some formats are slow to encode.
+    A UserError ends its job alone.
     """
+    ahead = LEAST_AHEAD
     with ThreadPoolExecutor(AHEAD) as readers, ThreadPoolExecutor(AHEAD) as writers:
         reading: deque[Future[Photo]] = deque()
         writing: deque[tuple[Outcome, Future[None] | None]] = deque()
         rest = iter(jobs)
         for job in jobs:
-            while len(reading) < AHEAD and (ahead := next(rest, None)):
-                reading.append(readers.submit(read, ahead))
+            while len(reading) < ahead and (later := next(rest, None)):
+                reading.append(readers.submit(read, later))
             outcome = Outcome(job.source, job.target, job.style, "painted")
             try:
                 photo = reading.popleft().result()
                 started_s = time.perf_counter()
                 pixels = paint(job, photo)
                 height, width = pixels.shape[:2]
+                ahead = min(AHEAD, max(LEAST_AHEAD, WAITING_PIXELS // (height * width)))
                 seconds = round(time.perf_counter() - started_s, 3)
                 outcome = replace(outcome, width=width, height=height, seconds=seconds)
                 writing.append((outcome, writers.submit(write, job, photo, pixels)))
                 del photo, pixels
             except UserError as error:
                 writing.append((_failed(outcome, error), None))
-            while len(writing) > AHEAD:
+            while len(writing) > ahead:
                 yield _settled(*writing.popleft())
         while writing:
             yield _settled(*writing.popleft())

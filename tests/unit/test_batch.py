@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import Counter
 from itertools import chain
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from data.images import Photo
 from errors import UserError
-from inference.batch import Job, paint_all, plan, shard_of, style_label
+from inference.batch import AHEAD, LEAST_AHEAD, Job, paint_all, plan, shard_of, style_label
 
 
 @pytest.fixture
@@ -104,3 +106,36 @@ def test_reading_painting_and_writing_overlap_in_order() -> None:
     assert sorted(written) == list("01245")
     assert outcomes[0].to_dict()["width"] == 5
     assert "error" not in outcomes[0].to_dict()
+
+
+@pytest.mark.parametrize(
+    ("side_px", "at_once"),
+    [(4, AHEAD), (6000, LEAST_AHEAD)],
+    ids=["small photos", "photos that fill the memory"],
+)
+def test_as_many_wait_as_memory_holds(side_px: int, at_once: int) -> None:
+    jobs = [Job(str(i), f"{i}.png", "s") for i in range(4 * AHEAD)]
+    photo = Photo(np.broadcast_to(np.uint8(0), (side_px, side_px, 3)), None)
+    now, most = Counter[str](), Counter[str]()
+    lock = threading.Lock()
+
+    def slowly(what: str) -> None:
+        with lock:
+            now[what] += 1
+            most[what] = max(most[what], now[what])
+        time.sleep(0.02)
+        with lock:
+            now[what] -= 1
+
+    def read(_: Job) -> Photo:
+        slowly("read")
+        return photo
+
+    def write(_: Job, __: Photo, ___: np.ndarray) -> None:
+        slowly("written")
+
+    assert len(list(paint_all(jobs, read, lambda _, photo: photo.pixels, write))) == len(jobs)
+    assert most["read"] <= at_once
+    assert most["written"] <= at_once + 1
+    for count in most.values():
+        assert (count > LEAST_AHEAD + 1) == (at_once == AHEAD)
