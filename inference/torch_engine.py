@@ -30,8 +30,10 @@ class TorchEngine:
         `margin_px` of a photo, a multiple of 4, are mirrored around it while it is painted.
         """
         self.device = resolve_device(device)
-        if self.device.type == "cuda" and self.device.index is None:  # torchrun: a GPU each
-            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if self.device.type == "cuda" and self.device.index is None:
+            # torchrun's processes on this machine take a GPU each, or share them
+            rank = int(os.environ.get("LOCAL_RANK", "0"))
+            self.device = torch.device("cuda", rank % torch.cuda.device_count())
         self.network, self.info = load_style(path, self.device)
         self.precision = resolve_precision(precision, self.device)
         self.network.to(PRECISIONS[self.precision])

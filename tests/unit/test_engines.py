@@ -18,14 +18,14 @@ from configs.schema import load_config
 from data.images import read_bytes, read_photo
 from errors import UserError
 from inference import stylizer as stylizer_module
-from inference import tiling
+from inference import tiling, torch_engine
 from inference.openvino_engine import ANY_SIZE, OpenVinoEngine
 from inference.stylizer import Stylizer
 from inference.tiling import FeatureMap, Region, Statistics, TiledPainter
 from inference.torch_engine import TorchEngine
 from models.device import has_fast_bf16
 from models.layout import NORMS, OUTPUTS, PADDINGS, STEM_STRIDES, UPSAMPLES
-from models.style_file import StyleInfo, find_style, save_style
+from models.style_file import StyleInfo, find_style, load_style, save_style
 from models.transformer_net import TransformerNet
 from tests.conftest import PHOTOS, Run
 
@@ -122,6 +122,37 @@ def test_a_trained_style_in_bf16_is_the_same_to_40_db(
     painter = engine(path)
     assert painter.precision == "bf16"
     assert psnr(painter.paint(pixels), TorchEngine(path, "cpu", "fp32").paint(pixels)) > 40
+
+
+def test_what_gpus_compute_in_is_the_same_to_50_db() -> None:
+    """In fp16 on the CPU, slowly; nor does its rounding show where a photo has one colour."""
+    engine = TorchEngine(find_style("starry_night"), "cpu", "fp32", margin_px=8)
+    pixels, grey = photo(125, 94), np.full((64, 80, 3), 128, np.uint8)
+    expected = engine.paint(pixels)
+    engine.precision = "fp16"
+    engine.network.half()
+    assert psnr(engine.paint(pixels), expected) > 50
+    assert len(np.unique(engine.paint(grey)[8:-8, 8:-8].reshape(-1, 3), axis=0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("gpus", "rank", "expected"), [(2, "", 0), (2, "1", 1), (1, "3", 0), (8, "3", 3)]
+)
+def test_processes_take_a_gpu_each_or_share_them(
+    gpus: int, rank: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = style_file(tmp_path)
+    on_cpu = load_style(path)
+    monkeypatch.setattr(torch_engine, "load_style", lambda _, device: on_cpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    engine = TorchEngine(path)
+    assert engine.device == torch.device("cuda", expected)
+    assert engine.precision == "fp16"
 
 
 @pytest.mark.skipif(not has_fast_bf16(torch.device("cpu")), reason="a CPU without bf16")
