@@ -306,7 +306,10 @@ class Studio:
             return smoother(frame, paint_frame) if smoother else paint_frame(frame)
 
         def paint_frame(frame: Pixels) -> Pixels:
-            return painter(frame, self._mask(frame))
+            try:
+                return painter(frame, self._mask(frame))
+            except UserError as error:
+                raise UserError(f"{job.source}: {error}") from error
 
         started_s = time.perf_counter()
         outcome = Outcome(job.source, job.target, job.style, "painted")
