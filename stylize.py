@@ -59,7 +59,11 @@ def parse_arguments() -> argparse.Namespace:
     look.add_argument("--strength", type=float, default=1.0, help="0 (photo) to 1 (painting)")
     look.add_argument("--preserve-color", action="store_true", help="keep the photo's colours")
     look.add_argument(
-        "--stroke-scale", type=float, default=1.0, metavar="S", help="strokes S times as large"
+        "--stroke-scale",
+        type=stroke_scale,
+        default=1.0,
+        metavar="S|auto",
+        help="strokes S times as large; auto: by the photo's size",
     )
     look.add_argument("--mask", type=Path, metavar="FILE", help="paint where it is white")
     look.add_argument(
@@ -117,15 +121,24 @@ def parse_arguments() -> argparse.Namespace:
         if value is not None and not (low <= value and (high is None or value <= high)):
             valid = f"at least {low}" if high is None else f"{low} to {high}"
             parser.error(f"--{name.replace('_', '-')} {value}; expected {valid}")
-    for name in ("scale", "stroke_scale"):
-        if not 0 < getattr(args, name) < float("inf"):
-            value = getattr(args, name)
-            parser.error(f"--{name.replace('_', '-')} {value}; expected more than 0")
+    if not 0 < args.scale < float("inf"):
+        parser.error(f"--scale {args.scale}; expected more than 0")
     if args.background != "none" and not args.mask:
         parser.error(f"--background {args.background}; expected --mask FILE with it")
     if str(args.output) == "-" and args.json:
         parser.error("--json; expected -o FILE or DIR with it, since - is the standard output")
     return args
+
+
+def stroke_scale(text: str) -> float | None:
+    """Return what --stroke-scale says, None for auto. Raises ArgumentTypeError."""
+    try:
+        scale = None if text == "auto" else float(text)
+    except ValueError:
+        scale = 0
+    if scale is not None and not 0 < scale < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}; expected more than 0, or auto")
+    return scale
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from inference.effects import masked, mixed, with_detail, with_photo_colors
 from inference.stylizer import Stylizer
 
 FEATHER_SHARE = 0.004  # soft, and the outline stays
+USUAL_PIXELS = 1_000_000
+"""Of a photo on which strokes are as large as they are meant to be."""
 Opener = Callable[[str], Stylizer]
 
 
@@ -24,8 +27,9 @@ class Look:
     strength: float = 1.0
     """0 (the photo) to 1 (the painting)."""
     preserve_color: bool = False
-    stroke_scale: float = 1.0
-    """Strokes are so many times as large as the network paints them."""
+    stroke_scale: float | None = 1.0
+    """Strokes are so many times as large as the network paints them; None: as large as they are
+    on a photo of `USUAL_PIXELS`, where it has more."""
     background: str = "none"
     """The style where a mask is black; `none` leaves the photo."""
     feather_px: float | None = None
@@ -56,9 +60,11 @@ class Painter:
 
     def _painted(self, photo: Pixels, styles: list[tuple[Stylizer, float]]) -> Pixels:
         look = self.look
-        small = photo
-        if look.stroke_scale != 1:
-            height, width = (max(1, round(s / look.stroke_scale)) for s in photo.shape[:2])
+        small, stroke_scale = photo, look.stroke_scale
+        if stroke_scale is None:
+            stroke_scale = max(1, math.sqrt(photo.shape[0] * photo.shape[1] / USUAL_PIXELS))
+        if stroke_scale != 1:
+            height, width = (max(1, round(s / stroke_scale)) for s in photo.shape[:2])
             small = resized(photo, (width, height))
         paintings = [stylizer(small) for stylizer, _ in styles]
         painting = paintings[0]

@@ -160,7 +160,8 @@ def test_one_photo_to_one_file_and_the_default_name(run: Run, style: Path, tmp_p
         (["README.md"], "README.md: cannot be read (not an image we know); expected a JPEG"),
         ([f"{PHOTOS}/coffee.jpg", "--strength", "1.5"], "--strength 1.5; expected 0 to 1"),
         ([f"{PHOTOS}/coffee.jpg", "--smooth", "-1"], "--smooth -1.0; expected 0 to 1"),
-        ([f"{PHOTOS}/coffee.jpg", "--stroke-scale", "0"], "0.0; expected more than 0"),
+        ([f"{PHOTOS}/coffee.jpg", "--stroke-scale", "0"], "0; expected more than 0, or auto"),
+        ([f"{PHOTOS}/coffee.jpg", "--stroke-scale", "big"], "big; expected more than 0, or auto"),
         (
             [f"{PHOTOS}/coffee.jpg", "--background", "wave"],
             "--background wave; expected --mask FILE with it",
@@ -258,6 +259,18 @@ def test_looks_from_the_command_line(run: Run, style: Path, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     painted = read_photo(done.stdout, "").pixels
     np.testing.assert_array_equal(painted, read_photo(content, "", scale=0.5).pixels)
+
+
+def test_strokes_as_large_as_the_photo_asks_for(run: Run, style: Path, tmp_path: Path) -> None:
+    Image.open(PHOTOS / "chelsea.jpg").resize((1500, 1500)).save(tmp_path / "large.png")
+    painted = []
+    for scale in ("auto", "1.5", "1"):
+        painted.append(tmp_path / f"{scale}.png")
+        options = ["--style", style, "--stroke-scale", scale, "-o", painted[-1]]
+        done = run("stylize.py", tmp_path / "large.png", *options)
+        assert done.returncode == 0, done.stderr
+    auto, larger, usual = (path.read_bytes() for path in painted)
+    assert auto == larger != usual
 
 
 def test_a_sheet_and_a_blend_of_all_styles(run: Run, tmp_path: Path) -> None:

@@ -88,6 +88,19 @@ def test_larger_strokes_keep_the_photos_detail(photo: Pixels) -> None:
     assert np.abs(luma(painted) - luma(photo)).mean() < 0.4 * lost
 
 
+def test_strokes_grow_with_the_photo() -> None:
+    sizes = []
+
+    def paint(pixels: Pixels) -> Pixels:
+        sizes.append(pixels.shape[:2])
+        return pixels
+
+    grows = Painter(Look("same", stroke_scale=None), lambda _: paint)
+    for height, width in ((700, 1400), (1000, 2000), (3000, 4000), (100, 40000)):
+        assert grows(np.zeros((height, width, 3), np.uint8)).shape[:2] == (height, width)
+    assert sizes == [(700, 1400), (707, 1414), (866, 1155), (50, 20000)]
+
+
 def test_an_edge_that_was_painted_over_gets_no_halo() -> None:
     photo = np.full((80, 80, 3), 40, np.uint8)
     photo[:, 41:] = 220
