@@ -216,10 +216,14 @@ def paint_all(
                 del photo, pixels
             except UserError as error:
                 writing.append((_failed(outcome, error), None))
-            while len(writing) > ahead:
+            while writing and (len(writing) > ahead or _is_settled(writing[0][1])):
                 yield _settled(*writing.popleft())
         while writing:
             yield _settled(*writing.popleft())
+
+
+def _is_settled(written: Future[None] | None) -> bool:
+    return written is None or written.done()
 
 
 def _settled(outcome: Outcome, written: Future[None] | None) -> Outcome:

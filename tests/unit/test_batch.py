@@ -139,3 +139,23 @@ def test_as_many_wait_as_memory_holds(side_px: int, at_once: int) -> None:
     assert most["written"] <= at_once + 1
     for count in most.values():
         assert (count > LEAST_AHEAD + 1) == (at_once == AHEAD)
+
+
+def test_what_is_written_is_told_of_while_the_next_is_painted() -> None:
+    jobs = [Job(str(i), f"{i}.png", "s") for i in range(4)]
+    photo = Photo(np.zeros((4, 5, 3), np.uint8), None)
+    written, painted = [threading.Event() for _ in jobs], []
+
+    def paint(job: Job, _: Photo) -> np.ndarray:
+        if painted:
+            assert written[int(painted[-1])].wait(5)
+            time.sleep(0.2)  # and its thread has ended
+        painted.append(job.source)
+        return photo.pixels
+
+    def write(job: Job, _: Photo, __: np.ndarray) -> None:
+        written[int(job.source)].set()
+
+    for number, outcome in enumerate(paint_all(jobs, lambda _: photo, paint, write)):
+        assert outcome.input == str(number)
+        assert len(painted) <= min(number + 2, len(jobs))
