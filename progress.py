@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 TERMINAL_INTERVAL_S = 0.1
 FILE_INTERVAL_S = 30.0  # a log file keeps every line
+MAX_INTERVAL_S = 10.0  # tqdm's own; a thread redraws what has stood longer
 
 
 def progress_bar(
@@ -25,6 +26,7 @@ def progress_bar(
         unit_scale=unit == "B",
         initial=initial,
         mininterval=interval_s,
+        maxinterval=max(interval_s, MAX_INTERVAL_S),
         dynamic_ncols=True,
         disable=not shown,
         delay=0 if at_once else 1e-3,  # anything more than 0 skips tqdm's first drawing
