@@ -12,7 +12,7 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -432,21 +432,38 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     alpha = image.convert("RGBA").getchannel("A") if transparent else None
     if profile and image.mode in ("L", "RGB", "RGBA", "CMYK"):
         source = image.convert("RGB") if image.mode == "RGBA" else image
-        try:
-            converted = ImageCms.profileToProfile(
-                source,
-                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-                ImageCms.createProfile("sRGB"),
-                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-                outputMode="RGB",
-            )
-            image = converted or image
-        except (ImageCms.PyCMSError, OSError, ValueError):
-            pass  # a profile that does not fit its pixels is worth less than the pixels
+        if transform := _transform_to_srgb(profile, source.mode):
+            image = ImageCms.applyTransform(source, transform) or image
     if alpha is not None:
         image = image.convert("RGB")
         image.putalpha(alpha)
     return image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB")
+
+
+@lru_cache(maxsize=16)
+def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Return what converts pixels of a mode from an embedded profile to sRGB, or None.
+
+    Most profiles are sRGB's own, under many names: one that changes no colour by more than a level
+    of 255 changes none. One that does not fit its pixels is worth less than the pixels.
+    """
+    try:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+    if mode == "RGB":
+        levels = np.arange(0, 256, 17, dtype=np.uint8)
+        colours = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(len(levels), -1, 3)
+        converted = ImageCms.applyTransform(Image.fromarray(colours), transform)
+        if np.abs(np.asarray(converted, np.int16) - colours).max() <= 1:
+            return None
+    return transform
 
 
 def _photo_of(image: Image.Image) -> Photo:

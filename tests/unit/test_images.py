@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -127,9 +128,30 @@ def test_colour_profile_is_converted_to_srgb(tmp_path: Path) -> None:
     swapped = srgb.replace(b"rXYZ", b"tmp_").replace(b"bXYZ", b"rXYZ").replace(b"tmp_", b"bXYZ")
     for name, profile in (("srgb", srgb), ("swapped", swapped), ("bad", b"no profile")):
         Image.new("RGB", (8, 8), RED).save(tmp_path / f"{name}.png", icc_profile=profile)
-    np.testing.assert_allclose(red_of(tmp_path / "srgb.png"), RED, atol=1)
+    assert red_of(tmp_path / "srgb.png") == RED
     np.testing.assert_allclose(red_of(tmp_path / "swapped.png"), RED[::-1], atol=2)
     assert red_of(tmp_path / "bad.png") == RED
+
+
+def test_a_profile_is_prepared_once_for_all_photos_and_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = srgb.replace(b"gXYZ", b"tmp_").replace(b"bXYZ", b"gXYZ").replace(b"tmp_", b"bXYZ")
+    paths = [tmp_path / f"{i}.png" for i in range(16)]
+    for path in paths:
+        Image.open(PHOTOS / "coffee.jpg").save(path, icc_profile=swapped)
+    built = []
+    build = ImageCms.buildTransform
+    monkeypatch.setattr(
+        ImageCms, "buildTransform", lambda *given: built.append(given) or build(*given)
+    )
+    expected = read_photo(paths[0]).pixels
+    assert (expected[..., 1] < expected[..., 2]).mean() > 0.9, "of more green than blue"
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(read_photo, paths))
+    assert all(np.array_equal(photo.pixels, expected) for photo in found)
+    assert len(built) == 1
 
 
 def test_bad_files_are_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
