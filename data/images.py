@@ -57,6 +57,8 @@ QUALITY = 95
 TITLE_PX = 22
 MAX_PIXELS = 500_000_000
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns; `_open` refuses above ours
+# Of damaged metadata: the pixels decide. For good, since threads share what is caught for a while.
+warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
 _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": QUALITY, "subsampling": 0},
     "WEBP": {"quality": QUALITY},
@@ -380,25 +382,23 @@ def _open(content: bytes, name: str, min_side_px: int = 0, max_pixels: int = 0) 
     """Return an upright sRGB image in mode L, RGB or RGBA."""
     max_pixels = max_pixels or MAX_PIXELS
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of damaged metadata: the pixels decide
-            formats = _FORMATS
-            if content[4:8] == b"ftyp" and b"hei" in content[8:40]:  # ISO/IEC 23008-12, 10
-                learn_heic(name)
-                formats = (_HEIC,)
-            image: Image.Image = Image.open(io.BytesIO(content), formats=formats)
-            width, height = image.size
-            if width * height > max_pixels:
-                raise ImageError(
-                    f"{name}: {width} x {height} px; expected at most {max_pixels:,} pixels. "
-                    "Make it smaller first, or raise --max-pixels."
-                )
-            if min_side_px and isinstance(image, ImageFile.ImageFile):
-                scale = min(width, height) / min_side_px
-                if scale >= 2:
-                    image.draft(None, (int(width / scale), int(height / scale)))
-            image.load()
-            return _upright_srgb(image)
+        formats = _FORMATS
+        if content[4:8] == b"ftyp" and b"hei" in content[8:40]:  # ISO/IEC 23008-12, 10
+            learn_heic(name)
+            formats = (_HEIC,)
+        image: Image.Image = Image.open(io.BytesIO(content), formats=formats)
+        width, height = image.size
+        if width * height > max_pixels:
+            raise ImageError(
+                f"{name}: {width} x {height} px; expected at most {max_pixels:,} pixels. "
+                "Make it smaller first, or raise --max-pixels."
+            )
+        if min_side_px and isinstance(image, ImageFile.ImageFile):
+            scale = min(width, height) / min_side_px
+            if scale >= 2:
+                image.draft(None, (int(width / scale), int(height / scale)))
+        image.load()
+        return _upright_srgb(image)
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds for one cause: a bad file
@@ -478,12 +478,10 @@ def _photo_of(image: Image.Image) -> Photo:
 def _exif_of(image: Image.Image) -> bytes:
     """Return what EXIF says of how a photo came about; empty for none, and for a damaged one."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found, kept = image.getexif(), Image.Exif()
-            for tag in _KEPT_TAGS & found.keys():
-                kept[tag] = found.get_ifd(tag) if tag in _KEPT_FOLDERS else found[tag]
-            return kept.tobytes() if len(kept) else b""
+        found, kept = image.getexif(), Image.Exif()
+        for tag in _KEPT_TAGS & found.keys():
+            kept[tag] = found.get_ifd(tag) if tag in _KEPT_FOLDERS else found[tag]
+        return kept.tobytes() if len(kept) else b""
     except Exception:  # as many kinds as there are ways to damage it; the picture matters more
         return b""
 

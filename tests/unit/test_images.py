@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from data import images
 from data.images import ImageError, Photo, open_rgb, read_bytes, read_mask, write_pixels
 from data.tensors import read_rgb, write_image
 from errors import UserError
-from tests.conftest import PHOTOS
+from tests.conftest import PHOTOS, ROOT
 
 RED = (200, 30, 40)
 
@@ -223,3 +225,31 @@ def test_a_large_jpeg_is_decoded_smaller_when_that_is_enough() -> None:
     Image.new("RGB", (1600, 1200), RED).save(buffer, "JPEG")
     assert min(open_rgb(buffer.getvalue(), "a", 272).size) in range(272, 601)
     assert open_rgb(buffer.getvalue(), "a").size == (1600, 1200)
+
+
+def test_damaged_metadata_is_no_matter_in_any_thread(tmp_path: Path) -> None:
+    """Pillow warns of it: in a program no line of that is shown, whatever threads read at once."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = "long enough to be kept elsewhere"
+    whole = io.BytesIO()
+    Image.new("RGB", (40, 30), RED).save(whole, "JPEG", exif=exif)
+    content = whole.getvalue()
+    start = content.index(b"Exif\0\0")
+    length = int.from_bytes(content[start - 2 : start], "big")
+    kept = content[start : start + 30]
+    cut = content[: start - 2] + (len(kept) + 2).to_bytes(2, "big") + kept
+    (tmp_path / "cut.jpg").write_bytes(cut + content[start - 2 + length :])
+    lines = (
+        "import sys, warnings",
+        "from concurrent.futures import ThreadPoolExecutor",
+        "from data.images import read_photo",
+        "content = open(sys.argv[1], 'rb').read()",
+        "before = list(warnings.filters)",
+        "with ThreadPoolExecutor(8) as threads:",
+        "    photos = list(threads.map(lambda _: read_photo(content, ''), range(400)))",
+        "assert photos[0].pixels.shape == (30, 40, 3)",
+        "assert warnings.filters == before",
+    )
+    program = [sys.executable, "-c", "\n".join(lines), str(tmp_path / "cut.jpg")]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
