@@ -320,6 +320,20 @@ def resized(picture: Array, size: tuple[int, int]) -> Any:
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
 
 
+def row_resizer(picture: Array, size: tuple[int, int]) -> Callable[[slice], Any]:
+    """Return what gives some rows of `resized(picture, size)`, from their slice."""
+    width, height = size
+    wide = Image.fromarray(picture).resize((width, picture.shape[0]), Image.Resampling.BICUBIC)
+    step = wide.height / height
+
+    def rows_of(rows: slice) -> Any:
+        box = (0, rows.start * step, width, min(rows.stop * step, wide.height))
+        part = (width, rows.stop - rows.start)
+        return np.asarray(wide.resize(part, Image.Resampling.BICUBIC, box))
+
+    return rows_of
+
+
 def resize_pixels(pixels: Pixels, longer_px: int, scale: float) -> Pixels:
     """Return pixels as `read_photo` resizes them."""
     image = Image.fromarray(pixels)

@@ -253,3 +253,14 @@ def test_damaged_metadata_is_no_matter_in_any_thread(tmp_path: Path) -> None:
     program = [sys.executable, "-c", "\n".join(lines), str(tmp_path / "cut.jpg")]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("size", [(130, 97), (31, 20), (600, 400)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rows_are_resized_as_the_whole_is(size: tuple[int, int], channels: int) -> None:
+    picture = images.read_pixels(PHOTOS / "coffee.jpg")[:80, :120]
+    if channels == 1:
+        picture = picture[..., 0].astype(np.float32)
+    whole, rows_of = images.resized(picture, size), images.row_resizer(picture, size)
+    parts = [rows_of(slice(top, min(top + 7, size[1]))) for top in range(0, size[1], 7)]
+    np.testing.assert_allclose(np.concatenate(parts), whole.astype(float), atol=1)
