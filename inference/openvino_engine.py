@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ WIDE_PX = 5
 """So many pixels of a row does the last layer paint at once, as channels: 15 of a register's 16."""
 OWN_SIZES = 2
 """So many photo sizes are compiled by themselves: a camera's upright and lying photos."""
+OFTEN = 20
+"""The second of them is the first that came so often: compiling it takes what it saves on these."""
 ANY_SIZE = -1, -1
 INT8_REACH = 12
 """So many standard deviations does int8 reach on most photos (docs/architecture.md)."""
@@ -42,7 +45,7 @@ Array = npt.NDArray[np.float32]
 
 
 class OpenVinoEngine:
-    """One style, compiled for the first photo sizes as they come, and once for all others."""
+    """One style, compiled for the first photo's size, a frequent one, and once for all others."""
 
     def __init__(self, path: Path, precision: str = "auto", margin_px: int = 0) -> None:
         """Read a style file. Raises StyleFileError; UserError for a precision not to be had.
@@ -67,6 +70,7 @@ class OpenVinoEngine:
         if self.precision == "bf16" and "amx_bf16" in _cpu_flags():  # docs/architecture.md
             graph.first_in_int8 = False
         self._requests: dict[tuple[int, int], Any] = {}
+        self._seen: Counter[tuple[int, int]] = Counter()
 
     def paint(self, photo: Pixels) -> Pixels:
         """Return the painting of an H × W × 3 photo, of its size."""
@@ -84,7 +88,10 @@ class OpenVinoEngine:
     def _request(self, height: int, width: int) -> Any:
         """Return the request for a size (docs/architecture.md has what decided it)."""
         size = height, width
-        if size not in self._requests and len(self._requests) >= OWN_SIZES:
+        self._seen[size] += 1
+        own = len(self._requests.keys() - {ANY_SIZE})
+        takes_own = not own or (own < OWN_SIZES and self._seen[size] >= OFTEN)
+        if size not in self._requests and not takes_own:
             size = ANY_SIZE
         if size not in self._requests:
             config = {
@@ -141,12 +148,15 @@ class _Graph:
         return openvino.Model([x], [image], "transformer_net")
 
     def _first_conv(self, image: Any, name: str) -> Any:
-        x, kernel = ops.convert(image, "f32"), self._kernel(name)
+        # in rows of values: of rows of pixels, 3 values each, the next takes ten times as long
+        x = ops.convert(ops.reshape(image, _ints(0, 0, -1), True), "f32")
+        kernel = self._kernel(name)
         pads = _ints(0, kernel.shape[-2] // 2, kernel.shape[-1] // 2, 0)
         if self.first_in_int8:  # its bytes are exact; normalisation takes out what -1 would add
             x, kernel = ops.fake_quantize(x, *_floats(0, 255, 0, 2), 256), _in_int8(kernel)
         else:  # exact in bf16 as well: half of an odd number of 8 bits
             x, kernel = ops.subtract(x, np.float32(255 / 2)), kernel * np.float32(2 / 255)
+        x = ops.reshape(x, _ints(0, 0, -1, 3), True)
         x = ops.transpose(ops.pad(x, pads, pads, self.border, np.float32(0)), _ints(0, 3, 1, 2))
         return _convolved(x, kernel, (self.stem_stride, self.stem_stride))
 
