@@ -22,7 +22,7 @@ STDIO = "-"
 AHEAD = 8
 """So many photos are read ahead, and so many paintings written behind, by a thread each."""
 LEAST_AHEAD = 2
-WAITING_PIXELS = 100_000_000
+WAITING_PIXELS = 50_000_000
 """Fewer where photos of the last one's size would be more than this together."""
 
 
