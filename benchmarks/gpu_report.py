@@ -91,7 +91,7 @@ def main() -> int:
     add("Painting", f"```\n{text}```")
     rows = ["| training | steps | s in all | steps a second | held-out objective |"]
     rows += ["| --- | --- | --- | --- | --- |"]
-    tiny = ["data.size_px=48", "style.size_px=96", "model.width=8"] if small else []
+    tiny = ["data.size_px=48", "style.size_px=96"] if small else []
     for kind in kinds[: 2 if small else None]:
         rows += [short_training(out, photos, str(device), 4 if small else 2000, *tiny, *kind)]
     add("Short trainings", "\n".join(rows))

@@ -9,7 +9,6 @@ import pytest
 from tests.conftest import PHOTOS, STYLES, Run, size_of
 
 
-@pytest.mark.slow
 def test_the_gpu_report_runs_on_a_cpu_too(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "report"
     done = run("-m", "benchmarks.gpu_report", "--photos", PHOTOS, "--out", out, "--quick")
