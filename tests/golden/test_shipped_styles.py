@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -50,33 +52,36 @@ def test_no_border_on_a_flat_photo(path: Path) -> None:
 def test_no_border_on_photos(path: Path) -> None:
     """The mean of the outermost row, less the photo's, is that of the fifth to the sixteenth.
 
-    In levels of 255, over three photos; wave's last row is 61 away without a margin, and with 8 px
-    instead of 24 three styles are 17 to 24 away.
+    In levels of 255; wave's last row is 70 away without a margin.
     """
     away = [rows[:, 0].mean() - rows[:, 4:16].mean() for rows in from_each_edge(path)]
-    assert np.abs(away).max() < 15
+    assert np.abs(away).max() < 10
 
 
 @pytest.mark.parametrize("path", style_files(), ids=lambda path: path.stem)
 def test_no_frame_on_photos(path: Path) -> None:
     """The mean colour of the outer twelve rows, less the photo's, is that of the next but twelve.
 
-    In levels of 255 of the colour that is most away, over three photos; networks have learned red
-    frames, 66 and 82 away with a margin of 8 px, and a yellow one, 69 (docs/training.md).
+    In levels of 255 of the colour that is most away; networks have learned red frames, 66 and 82
+    away with a margin of 8 px on three windows, and a yellow one, 69 (docs/training.md). Large areas
+    of colour that lie so by chance count too: the more windows, the less.
     """
     away = [
         rows[:, :12].mean((0, 1, 2)) - rows[:, 24:48].mean((0, 1, 2))
         for rows in from_each_edge(path)
     ]
-    assert np.abs(away).max() < 30
+    assert np.abs(away).max() < 25
 
 
+@cache
 def from_each_edge(path: Path) -> list[np.ndarray]:
-    """What a style changes in three photos, 3 × 300 × 300 × 3, an edge first of each four."""
+    """What a style changes in the corners of three photos, 10 × 300 × 300 × 3: each edge first."""
     stylizer, changes = Stylizer(path, "cpu"), []
     for name in ("astronaut.jpg", "chelsea.jpg", "coffee.jpg"):
-        photo = read_photo(read_bytes(PHOTOS / name), name).pixels[:300, :300]
-        changes.append(stylizer(photo).astype(int) - photo)
+        photo = read_photo(read_bytes(PHOTOS / name), name).pixels
+        for top, left in product(*({0, side - 300} for side in photo.shape[:2])):
+            window = photo[top : top + 300, left : left + 300]
+            changes.append(stylizer(window).astype(int) - window)
     return [np.rot90(changes, turns, (1, 2)) for turns in range(4)]
 
 
