@@ -42,6 +42,8 @@ BYTES_A_PIXEL = 2_600
 BYTES_A_STYLE_PIXEL = 600
 BYTES_A_PAIR = 2 * 3 * 4
 """What a pair of L-BFGS's keeps of each pixel."""
+UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError)
+"""What a state that is damaged, or of another version, ends in."""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -215,7 +217,7 @@ def load_state(path: Path, sources: Sources, config: Config) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         before, images = state["config"], state["images"]
         Painting.from_state_dict(state["painting"], torch.device("cpu"))
-    except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{path}: cannot be read ({str(error).splitlines()[0][:80]}); expected a whole state. "
             "Start without --resume."

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from baselines.lbfgs import Evaluate, Iterate
 
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
 
 def minimize_by_adam(
     evaluate: Evaluate, start: Tensor | Iterate, *, low: float, high: float, learning_rate: float
@@ -26,13 +28,9 @@ def minimize_by_adam(
         start = Iterate(x, value, 1, gradient)
     x = start.x.clone()
     optimizer = torch.optim.Adam([x], learning_rate)
-    if start.pairs:
-        ((first, second),) = start.pairs
-        optimizer.state[x] = {
-            "step": torch.tensor(float(start.num_evaluations - 1)),
-            "exp_avg": first.clone(),
-            "exp_avg_sq": second.clone(),
-        }
+    if start.memory:
+        moments = {name: start.memory[name].to(x, copy=True) for name in MOMENTS}
+        optimizer.state[x] = {"step": torch.tensor(float(start.num_evaluations - 1)), **moments}
     yield start
     evaluations, gradient = start.num_evaluations, start.gradient
     while True:
@@ -41,6 +39,5 @@ def minimize_by_adam(
         x.clamp_(low, high)
         value, gradient = evaluate(x)
         evaluations += 1
-        state = optimizer.state[x]
-        moments = state["exp_avg"].clone(), state["exp_avg_sq"].clone()
-        yield Iterate(x.clone(), value, evaluations, gradient, (moments,))
+        moments = {name: optimizer.state[x][name].clone() for name in MOMENTS}
+        yield Iterate(x.clone(), value, evaluations, gradient, moments)

@@ -49,14 +49,16 @@ class Painting:
     def state_dict(self) -> dict[str, Any]:
         """Return it as a dictionary that torch.save takes: tensors and plain values."""
         state = {key: getattr(self, key) for key in ("iteration", "losses", "elapsed_s")}
-        return state | {"iterate": {f.name: getattr(self.iterate, f.name) for f in fields(Iterate)}}
+        iterate = {f.name: getattr(self.iterate, f.name) for f in fields(Iterate)}
+        # torch.save would write all of what a tensor is a part of
+        iterate["memory"] = {name: value.clone() for name, value in iterate["memory"].items()}
+        return state | {"iterate": iterate}
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any], device: torch.device) -> Painting:
         """Return what `state_dict` was made from, its tensors on a device."""
         values = dict(state["iterate"])
         values |= {key: values[key].to(device) for key in ("x", "gradient")}
-        values["pairs"] = tuple((s.to(device), y.to(device)) for s, y in values["pairs"])
         return cls(state["iteration"], Iterate(**values), state["losses"], state["elapsed_s"])
 
 
@@ -122,7 +124,8 @@ def _iterates(
     if config.method == "adam":
         rate = config.learning_rate
         return minimize_by_adam(evaluate, start, low=0, high=1, learning_rate=rate)
-    return minimize_in_box(evaluate, start, low=0, high=1, history=config.history)
+    history = min(config.history, config.iterations)
+    return minimize_in_box(evaluate, start, low=0, high=1, history=history)
 
 
 def start_image(content: Tensor, config: OptimizeConfig) -> Tensor:

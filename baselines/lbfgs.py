@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
+
+from baselines.pairs import Pairs
 
 Evaluate = Callable[[Tensor], tuple[float, Tensor]]
 
@@ -25,8 +25,8 @@ class Iterate:
     value: float
     num_evaluations: int
     gradient: Tensor
-    pairs: tuple[tuple[Tensor, Tensor], ...] = ()
-    """L-BFGS: steps and changes of the gradient, oldest first. Adam: its two moments."""
+    memory: dict[str, Tensor] = field(default_factory=dict)
+    """What its method remembers, L-BFGS's pairs or Adam's moments: as it is until the next one."""
 
 
 def minimize_in_box(
@@ -44,21 +44,21 @@ def minimize_in_box(
     Iterate it goes on as if it had never stopped, and yields that one first.
     `low=-inf, high=inf` is plain L-BFGS.
 
-    Source: L-BFGS in the two-loop form (Nocedal and Wright, algorithm 7.4); gradient projection in
-    two metrics (Bertsekas 1982): pixels that a bound holds are taken out of the quadratic model,
-    the step's arc is projected, and the line search and the history see the projected step.
+    Source: L-BFGS (baselines/pairs.py); gradient projection in two metrics (Bertsekas 1982): pixels
+    that a bound holds are taken out of the quadratic model, the step's arc is projected, and the
+    line search and the history see the projected step.
     """
     if isinstance(start, Tensor):
         x = start.clamp(low, high)
         value, gradient = evaluate(x)
         start = Iterate(x, value, 1, gradient)
     x, value, gradient, evaluations = start.x, start.value, start.gradient, start.num_evaluations
-    pairs: deque[tuple[Tensor, Tensor]] = deque(start.pairs, maxlen=history)
     yield start
+    pairs = Pairs(x, history, start.memory)
     while True:
         held = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
         free_gradient = gradient.masked_fill(held, 0)
-        direction = _two_loop(free_gradient, pairs, held)
+        direction = pairs.direction(free_gradient, held)
         if float(free_gradient.flatten() @ direction.flatten()) >= 0:
             pairs.clear()
             direction = -free_gradient
@@ -88,29 +88,6 @@ def minimize_in_box(
         change = gradient_new - gradient
         curvature = float(step.flatten() @ change.flatten())
         if curvature > MIN_CURVATURE * float(step.norm() * change.norm()):
-            pairs.append((step, change))
+            pairs.add(step, change)
         x, value, gradient = x_new, value_new, gradient_new
-        yield Iterate(x, value, evaluations, gradient, tuple(pairs))
-
-
-def _two_loop(gradient: Tensor, pairs: deque[tuple[Tensor, Tensor]], held: Tensor) -> Tensor:
-    """Return minus the inverse Hessian's estimate times the gradient, within the free pixels."""
-    free = (~held).to(gradient.dtype).flatten()
-    q = gradient.flatten().clone()
-    used: list[tuple[Tensor, Tensor, float, float]] = []
-    scale = 0.0
-    free_y = torch.empty_like(q)
-    for step, change in reversed(pairs):
-        s, y = step.flatten(), change.flatten()
-        torch.mul(y, free, out=free_y)
-        curvature = float(s @ free_y)
-        if curvature <= 0:  # possible where the bounds hold what made it positive
-            continue
-        scale = scale or curvature / float(free_y @ free_y)
-        alpha = float(s @ q) / curvature
-        q.add_(free_y, alpha=-alpha)
-        used.append((s, y, curvature, alpha))
-    q *= scale or 1.0
-    for s, y, curvature, alpha in reversed(used):
-        q.addcmul_(s, free, value=alpha - float(y @ q) / curvature)
-    return -q.view_as(gradient)
+        yield Iterate(x, value, evaluations, gradient, pairs.state())

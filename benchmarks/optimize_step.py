@@ -112,7 +112,8 @@ def measure(kind: str, device_name: str, size_px: int, iterations: int) -> Cost:
 
     seconds: list[float] = []
     start = noise_image(size_px, size_px, 0).to(device)
-    iterates = minimize_in_box(timed, start, low=0, high=1, history=config.optimize.history)
+    history = min(config.optimize.history, iterations)
+    iterates = minimize_in_box(timed, start, low=0, high=1, history=history)
     first = last = next(iterates)  # warms up
     for _ in range(iterations):
         started_s = time.perf_counter()

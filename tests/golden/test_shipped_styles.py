@@ -63,8 +63,8 @@ def test_no_frame_on_photos(path: Path) -> None:
     """The mean colour of the outer twelve rows, less the photo's, is that of the next but twelve.
 
     In levels of 255 of the colour that is most away; networks have learned red frames, 66 and 82
-    away with a margin of 8 px on three windows, and a yellow one, 69 (docs/training.md). Large areas
-    of colour that lie so by chance count too: the more windows, the less.
+    away with a margin of 8 px on three windows, and a yellow one, 69 (docs/training.md). Large
+    areas of colour that lie so by chance count too: the more windows, the less.
     """
     away = [
         rows[:, :12].mean((0, 1, 2)) - rows[:, 24:48].mean((0, 1, 2))
