@@ -144,7 +144,8 @@ class Stylizer:
         if self._tiled is None:
             engine = self.engine
             if not isinstance(engine, TorchEngine):
-                precision = "auto" if engine.precision == "int8" else engine.precision
+                # torch has no int8, and before 2.10 does not know of a CPU's bf16
+                precision = "fp32" if engine.precision == "fp32" else "auto"
                 engine = TorchEngine(self.path, "cpu", precision)
             tile_px = self.tile_px or TILE_PX
             self._tiled = TiledPainter(engine.network, engine.device, tile_px, self.margin_px)

@@ -366,6 +366,18 @@ def test_too_little_memory_means_tiles(tmp_path: Path, monkeypatch: pytest.Monke
     assert painted == [1]
 
 
+def test_tiles_do_not_ask_torch_for_what_it_does_not_know_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO has the CPU's bf16 whatever torch can tell of it, and int8."""
+    monkeypatch.setattr("inference.torch_engine.has_fast_bf16", lambda device: False)
+    for precision in ("bf16", "int8"):
+        stylizer = Stylizer(style_file(tmp_path), "cpu", tile_px=32)
+        whole = stylizer.engine.paint(photo(90, 70)).astype(int)
+        stylizer.engine.precision = precision
+        assert np.abs(stylizer(photo(90, 70)) - whole).mean() < 2
+
+
 def test_a_device_that_runs_out_of_memory_falls_back_to_tiles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

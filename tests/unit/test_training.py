@@ -112,10 +112,10 @@ def test_without_a_compiler_a_function_runs_as_it_is_with_one_line(
 
     x = torch.rand(70, 3)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/no/compiler",))
     faster = compiled(function)
-    for _ in range(2):
-        assert torch.equal(faster(x), function(x))
+    with torch._inductor.config.patch({"cpp.cxx": ("/no/compiler",)}):
+        for _ in range(2):
+            assert torch.equal(faster(x), function(x))
     said = capsys.readouterr().err
     assert said.count("--compile: not possible here (") == 1
     assert "); going on without" in said
