@@ -26,7 +26,7 @@ from data.photos import Photos
 from data.tensors import decode_rgb, picture_grid, read_rgb, write_image
 from errors import CommandLine, UserError, run_program
 from losses.perceptual import LossTerms, PerceptualLoss
-from models.device import chosen_precision, in_precision, keep_freed_memory, resolve_device
+from models.device import chosen_precision, expect_same_sizes, in_precision, resolve_device
 from models.layout import MIN_SIZE_PX
 from models.style_file import find_style, load_style, weights_digest
 from models.transformer_net import TransformerNet
@@ -108,7 +108,7 @@ def main() -> int:
     args = parse_arguments()
     device = resolve_device(args.device)
     args.precision = chosen_precision(args.precision, device)
-    keep_freed_memory(max(args.sizes_px) ** 2)
+    expect_same_sizes(max(args.sizes_px) ** 2)
     styles = []
     for name, image in zip(args.style, args.style_image, strict=True):
         path = find_style(name)

@@ -30,7 +30,7 @@ from inference.effects import with_photo_colors
 from inference.film import SUFFIXES as FILM_SUFFIXES
 from inference.film import write_film
 from inference.memory import available_bytes
-from models.device import keep_freed_memory, resolve_device
+from models.device import expect_same_sizes, resolve_device
 from progress import progress_bar
 from training.run_log import tensorboard_writer
 from training.stop_signals import StopSignals
@@ -95,7 +95,7 @@ def main() -> int:
         check_writable(args.film, FILM_SUFFIXES)
     sizes = picture_sizes(sources, config)
     check_memory(sizes[-1], config, device)
-    keep_freed_memory(sizes[-1][0] * sizes[-1][1])
+    expect_same_sizes(sizes[-1][0] * sizes[-1][1])
     state_path = output.with_suffix(".state.pt")
     state = load_state(state_path, sources, config) if args.resume else {}
     trace: list[dict[str, Any]] = state.get("trace", [])

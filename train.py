@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import ChainMap
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from data.photo_cache import PhotoCache
 from data.photos import Batch, PhotoCrops, Photos, PreparedPhotos, batches, workers_beside
 from errors import CommandLine, Stopped, UserError, run_program
 from losses.perceptual import LossTerms
-from models.device import chosen_precision, in_precision, keep_freed_memory
+from models.device import chosen_precision, expect_same_sizes, in_precision
 from models.style_file import SUFFIX, StyleInfo, save_style
 from models.transformer_net import TransformerNet
 from progress import progress_bar
@@ -84,7 +84,7 @@ def main() -> int:
     names = [config.name for config in configs]
     if len(set(names)) < len(names):
         raise UserError(f"names {', '.join(names)}; expected a different one in each config.")
-    keep_freed_memory(max(c.train.batch_size * c.data.size_px**2 for c in configs))
+    expect_same_sizes(max(c.train.batch_size * c.data.size_px**2 for c in configs))
     with Processes(args.device) as processes:
         for config in configs:
             out = args.out or Path("runs") / config.name
@@ -210,8 +210,9 @@ def train(
             network.zero_grad()
             torch.autograd.backward(terms.total_loss)
 
-            # what one process met concerns all
-            broken = terms.first_nonfinite() or nonfinite_gradient(network)
+            # the only numbers of a step that a GPU is waited for; what one process met concerns all
+            numbers = terms.floats(gradient_norm=gradient_norm(network))
+            broken = None if all_finite(numbers) else terms.first_nonfinite() or "gradient"
             is_broken, stop_number, is_skipped = processes.agree(
                 [broken is not None, stop.number, bool(batch.skipped)]
             )
@@ -246,7 +247,8 @@ def train(
 
             # write down where we are
             is_last = run.step == max_steps
-            losses |= terms.floats()
+            norm = numbers.pop("gradient_norm")
+            losses |= numbers
             progress.set_postfix_str(
                 f"total {losses['total_loss']:.3g}, content {losses['content_loss']:.3g}, "
                 f"style {losses['style_loss']:.3g}",
@@ -260,9 +262,8 @@ def train(
                 layers = processes.mean(terms.layer_floats())
                 log.metrics(
                     run.step,
-                    processes.mean(terms.floats())
-                    | {"steps_per_s": steps_per_s, "elapsed_s": elapsed_s},
-                    layers | {"learning_rate": rate},
+                    processes.mean(numbers) | {"steps_per_s": steps_per_s, "elapsed_s": elapsed_s},
+                    layers | {"learning_rate": rate, "gradient_norm": norm},
                 )
             if run.step % config.log.image_every_steps == 0 or is_last:
                 look()
@@ -343,10 +344,15 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def nonfinite_gradient(network: torch.nn.Module) -> str | None:
-    """Return "gradient" if any of the network's is inf or NaN, else None."""
+def gradient_norm(network: torch.nn.Module) -> Tensor:
+    """Return the length of the network's gradient, a scalar: inf or NaN if any of it is."""
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    return None if torch.nn.utils.get_total_norm(gradients).isfinite() else "gradient"
+    return torch.nn.utils.get_total_norm(gradients)
+
+
+def all_finite(numbers: Mapping[str, float]) -> bool:
+    """Return whether none of the numbers is inf or NaN."""
+    return all(map(math.isfinite, numbers.values()))
 
 
 def describe(step: int, broken: Sequence[tuple[str | None, Sequence[str]]]) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 from errors import CommandLine, run_program
 from models import winograd
 from models.convolution import conv2d, direct_convolutions
-from models.device import keep_freed_memory
+from models.device import expect_same_sizes
 from models.winograd import Kernel
 
 # Channels in and out, side in pixels: VGG-16's at 256 × 256
@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--bf16", action="store_true", help="instead of float32")
     args = parser.parse_args()
-    keep_freed_memory(0)
+    expect_same_sizes(0)
     dtype = torch.bfloat16 if args.bf16 else torch.float32
     winograd.MIN_PRODUCT[dtype] = 0  # also where it is not worthwhile
     print(f"{torch.get_num_threads()} threads, {str(dtype).removeprefix('torch.')}")

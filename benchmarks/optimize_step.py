@@ -32,7 +32,7 @@ from errors import CommandLine, run_program
 from losses.functional import content_loss, tv_loss
 from losses.perceptual import PerceptualLoss
 from models.convolution import direct_convolutions
-from models.device import chosen_precision, in_precision, keep_freed_memory, resolve_device
+from models.device import chosen_precision, expect_same_sizes, in_precision, resolve_device
 
 ASSETS = Path(__file__).parents[1] / "assets"
 
@@ -90,17 +90,17 @@ def our_evaluation(objective: PerceptualLoss, content: Tensor, precision: str) -
 def measure(kind: str, device_name: str, size_px: int, iterations: int) -> Cost:
     """Return the cost of one kind: `plain`, or ours in `fp32` or `bf16`."""
     device = torch.device(device_name)
-    torch.backends.cudnn.benchmark = True
     config = load_config(None)
     style = ASSETS / "styles/night_wind.jpg"
     objective = build_objective(config.loss, style, config.style.size_px, device)
     content = read_rgb(ASSETS / "photos/chelsea.jpg", shorter_px=size_px, square=True).to(device)
     if kind == "plain":
         assert isinstance(objective.loss_network, nn.Module)
+        torch.backends.cudnn.benchmark = True
         objective.loss_network.to(memory_format=torch.contiguous_format)
         evaluate = plain_evaluation(objective, content)
     else:
-        keep_freed_memory(size_px**2)
+        expect_same_sizes(size_px**2)
         evaluate = our_evaluation(objective, content, kind)
     evaluations: list[float] = []
 

@@ -17,7 +17,7 @@ from configs.schema import load_config
 from data.images import Pixels, picture_sheet, write_pixels
 from data.tensors import to_pixels
 from errors import CommandLine, run_program
-from models.device import keep_freed_memory, resolve_device
+from models.device import expect_same_sizes, resolve_device
 from progress import progress_bar
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     device = resolve_device(args.device)
-    keep_freed_memory(args.size_px**2)
+    expect_same_sizes(args.size_px**2)
     config = load_config(
         None,
         [

@@ -19,7 +19,7 @@ from configs.schema import Config, load_config
 from data.images import Pixels, picture_sheet, read_pixels, write_pixels
 from data.tensors import to_pixels
 from errors import CommandLine, UserError, run_program
-from models.device import keep_freed_memory, resolve_device
+from models.device import expect_same_sizes, resolve_device
 from progress import progress_bar
 
 PHOTO = Path(__file__).parents[1] / "assets/photos/astronaut.jpg"
@@ -51,7 +51,7 @@ def main() -> int:
         for y in _values("--rows", args.rows)
     ]
     cells = [config for row in grid for config in row]
-    keep_freed_memory(max(max(c.optimize.size_px, c.style.size_px) for c in cells) ** 2)
+    expect_same_sizes(max(max(c.optimize.size_px, c.style.size_px) for c in cells) ** 2)
     table = [
         f"| {row_key} | {column_key} | content loss | style loss | total variation |",
         "| --- | --- | --- | --- | --- |",

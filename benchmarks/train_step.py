@@ -31,7 +31,7 @@ from errors import CommandLine, run_program
 from losses.functional import content_loss, tv_loss
 from losses.perceptual import PerceptualLoss
 from models.convolution import direct_convolutions
-from models.device import chosen_precision, in_precision, keep_freed_memory, resolve_device
+from models.device import chosen_precision, expect_same_sizes, in_precision, resolve_device
 from training.compiling import compiled
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -133,7 +133,7 @@ def measure(name: str, device_name: str, batch_size: int, size_px: int, repeats:
     """
     device = torch.device(device_name)
     if name != "plain":
-        keep_freed_memory(batch_size * size_px**2)
+        expect_same_sizes(batch_size * size_px**2)
     training = Training(name, device)
     photos = torch.rand(batch_size, 3, size_px, size_px, device=device)
     for _ in range(WARM_UP):

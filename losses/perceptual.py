@@ -52,10 +52,13 @@ class LossTerms:
     by_layer: dict[str, Tensor]
     """Each layer's distance before any weight: `content/relu3_3`, `style/relu1_2`, …"""
 
-    def floats(self) -> dict[str, float]:
-        """Return the four terms as numbers, under the names they have in every file we write."""
+    def floats(self, **others: Tensor) -> dict[str, float]:
+        """Return the four terms as numbers, under the names they have in every file we write.
+
+        With them come `others`, scalars on the same device: each transfer waits for a GPU.
+        """
         names = ("total_loss", "content_loss", "style_loss", "tv_loss")
-        return _numbers({name: getattr(self, name) for name in names})
+        return _numbers({name: getattr(self, name) for name in names} | others)
 
     def layer_floats(self) -> dict[str, float]:
         """Return `by_layer` as numbers."""

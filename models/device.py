@@ -65,14 +65,15 @@ def cpu_has(capability: str) -> bool:
     return bool(capabilities.get(capability))
 
 
-def keep_freed_memory(pixels: int) -> None:
-    """Have glibc keep what is freed for the next allocation, where the C library is glibc.
+def expect_same_sizes(pixels: int) -> None:
+    """Make ready for pictures of the same sizes again and again, so many pixels at a time.
 
-    By default every tensor of 32 MiB and more is new memory from the kernel, which clears it page
-    by page: a tenth of an iteration at 512 px. For programs that allocate the same sizes again and
-    again, for so many pixels at a time; of more than `KEPT_PIXELS` the gaps between what is kept
-    would take too much memory.
+    A GPU's convolutions are tried out at each size's first step, by cuDNN. And where the C library
+    is glibc, it keeps what is freed for the next allocation: by default every tensor of 32 MiB and
+    more is new memory from the kernel, which clears it page by page, a tenth of an iteration at
+    512 px. Of more than `KEPT_PIXELS` the gaps between what is kept would take too much memory.
     """
+    torch.backends.cudnn.benchmark = True
     if not sys.platform.startswith("linux") or pixels > KEPT_PIXELS:
         return
     m_trim_threshold, m_mmap_max = -1, -4

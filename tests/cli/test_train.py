@@ -437,7 +437,7 @@ def test_a_failure_ends_the_workers_and_the_program(
         "import sys, torch, train\n"
         "def fails(network):\n"
         f"    raise {error}\n"
-        "train.nonfinite_gradient = fails\n"
+        "train.gradient_norm = fails\n"
         f"sys.argv = {arguments!r}\n"
         "train.run_program(train.main)\n"
     )
