@@ -3,9 +3,10 @@
     python -m benchmarks.train_step [--device auto] [--batch-size 4 16] [--compile] [--losses STEPS]
 
 Plain: float32, NCHW, the content photo through the whole loss network, Gram matrices by autograd.
-Ours: what train.py does. The limit is our step's arithmetic at the rate that a 3 × 3 convolution of
-128 channels reaches here, in the same precision. --losses trains so many steps either way, from the
-same weights on the same photos, and prints how far their losses differ.
+Ours: what train.py does; with --compile compiled too, and on a GPU in CUDA graphs. The limit is our
+step's arithmetic at the rate that a 3 × 3 convolution of 128 channels reaches here, in the same
+precision. --losses trains so many steps either way, from the same weights on the same photos, and
+prints how far their losses differ.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def our_step(network: nn.Module, objective: PerceptualLoss) -> Callable[[Tensor]
 
 
 class Training:
-    """One kind of training: `plain`, `ours` or `compiled`."""
+    """One kind of training: `plain`, `ours`, `compiled` or `graphs`."""
 
     def __init__(self, name: str, device: torch.device) -> None:
         torch.backends.cudnn.benchmark = True
@@ -102,7 +103,9 @@ class Training:
         ]
         self.optimizer = torch.optim.Adam(groups, rate, fused=device.type == "cuda")
         step = (plain_step if name == "plain" else our_step)(self.network, objective)
-        self._step = compiled(step) if name == "compiled" else step
+        self._step = step
+        if name in ("compiled", "graphs"):
+            self._step = compiled(step, graphs=name == "graphs")
         precision = chosen_precision("fp32" if name == "plain" else "auto", device)
         self._autocast = in_precision(precision, device)
 
@@ -127,7 +130,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def measure(name: str, device_name: str, batch_size: int, size_px: int, repeats: int) -> Cost:
-    """Return the cost of one kind of step, `plain`, `ours` or `compiled`, in a process of its own.
+    """Return the cost of one kind of training's step, in a process of its own.
 
     Peak memory is the device's, or on the CPU the whole process's.
     """
@@ -219,7 +222,9 @@ def main() -> int:
     parser.add_argument("--losses", type=int, metavar="STEPS", help="compare so many steps")
     args = parser.parse_args()
     device = resolve_device(args.device)
-    kinds = ("plain", "ours", "compiled") if args.compile else ("plain", "ours")
+    kinds = ["plain", "ours"]
+    if args.compile:
+        kinds += ["compiled", "graphs"] if device.type == "cuda" else ["compiled"]
     spawn = multiprocessing.get_context("spawn")
 
     def apart(function: Callable[..., object], *arguments: object) -> object:

@@ -13,16 +13,17 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 AVX2_BITS = 256
 
 
-def compiled(function: Function) -> Function:
+def compiled(function: Function, graphs: bool = False) -> Function:
     """Return `function` compiled at its first call, or as it is where no compiler is.
 
     Each size of its arguments is compiled by itself: code for any size, which PyTorch would make at
     the second, takes 1.6 times as long. On a CPU with AVX-512 it gets vectors half as long: with
-    whole ones its gradients in bf16 may be NaN (docs/training.md).
+    whole ones its gradients in bf16 may be NaN (docs/training.md). With `graphs` a GPU is given all
+    of it in one CUDA graph; what a call returns is then overwritten by the next.
     """
-    options: dict[str, Any] | None = None
+    options: dict[str, Any] = {"triton.cudagraphs": graphs}
     if torch.backends.cpu.get_cpu_capability() == "AVX512":
-        options = {"cpp.simdlen": AVX2_BITS}
+        options["cpp.simdlen"] = AVX2_BITS
     chosen: Callable[..., Any] = torch.compile(function, dynamic=False, options=options)
     tried = False
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import gpu_report
 from tests.conftest import PHOTOS, STYLES, Run, size_of
 
 
@@ -14,14 +15,43 @@ def test_the_gpu_report_runs_on_a_cpu_too(run: Run, tmp_path: Path) -> None:
     done = run("-m", "benchmarks.gpu_report", "--photos", PHOTOS, "--out", out, "--quick")
     assert done.returncode == 0, done.stderr
     report = (out / "report.md").read_text()
-    for title in ("A training step", "Training photos", "Painting", "Short trainings"):
-        assert f"### {title}" in report
+    titles = ("A training step", "Short trainings", "Painting", "The baseline", "Training photos")
+    for title in titles:
+        assert f"### {title} (" in report
+        assert f"{title}: done\n" in done.stdout
     assert "| ours | 2 |" in report
     assert "full ms   lite ms" in report
     assert "cached, 1 workers" in report
+    assert "| 64 | fp32 |" in report
     again = run("-m", "benchmarks.gpu_report", "--photos", PHOTOS, "--out", out, "--quick")
     assert again.returncode == 2
     assert "holds a report already; expected a new folder. Change --out." in again.stderr
+
+
+def test_what_fails_is_in_the_gpu_report_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails_in_part(*arguments: object) -> str:
+        if "train.py" in arguments or "benchmarks.loader" in arguments:
+            raise gpu_report.Failed("half\n`a command` failed: why")
+        return f"figures of {arguments[1]}\n"
+
+    monkeypatch.setattr(gpu_report, "run", fails_in_part)
+    arguments = ["--photos", str(PHOTOS), "--out", str(tmp_path / "out"), "--quick"]
+    monkeypatch.setattr("sys.argv", ["gpu_report", *arguments, "--device", "cpu"])
+    assert gpu_report.main() == 1
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[2] for line in said[:5]] == [
+        "done",
+        "FAILED",
+        "done",
+        "done",
+        "FAILED",
+    ]
+    report = (tmp_path / "out/report.md").read_text()
+    for what in ("figures of benchmarks.train_step", "figures of benchmarks.optimize_step"):
+        assert what in report
+    assert report.count("half\n`a command` failed: why") == 3  # two trainings and the loader
 
 
 def test_the_style_grid_has_a_row_and_a_column_for_each_value_of_two_keys(
