@@ -139,7 +139,7 @@ def test_each_size_is_compiled_by_itself(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_compiled_gradients_are_those_of_the_layers() -> None:
-    """PyTorch 2.14.1 and 2.15.0 make NaN of them in bf16 on a CPU with AVX-512, left to itself."""
+    """In bf16 GCC 12 makes NaN of them on some CPUs with AVX-512 (docs/training.md)."""
     torch.manual_seed(0)
     layer = ConvLayer(16, 32, 3, 1, "instance", "reflect").to(memory_format=torch.channels_last)
     photos = torch.randn(1, 16, 16, 16).to(memory_format=torch.channels_last)
