@@ -77,9 +77,10 @@ def test_torchrun_trains_on_every_gpu(run: Run, tmp_path: Path) -> None:
     assert len(totals(tmp_path / "run")) == 4
 
 
-@pytest.mark.parametrize(("precision", "least_db"), [("fp32", 60), ("bf16", 40), ("fp16", 40)])
+@pytest.mark.parametrize(("precision", "least_db"), [("fp32", 50), ("bf16", 40), ("fp16", 40)])
 @pytest.mark.parametrize("style", ["wave", "wave-lite"])
 def test_a_painting_is_that_of_the_cpu(style: str, precision: str, least_db: float) -> None:
+    """PyTorch's float32 convolutions are TF32 on a GPU that has it, a mantissa of 10 bits."""
     photo = read_photo(read_bytes(PHOTOS / "chelsea.jpg"), "chelsea.jpg").pixels
     expected = Stylizer(style, "cpu", engine="torch", precision="fp32")(photo)
     found = Stylizer(style, DEVICE, precision=precision)(photo)
