@@ -18,9 +18,9 @@ def compiled(function: Function, graphs: bool = False) -> Function:
     """Return `function` compiled at its first call, or as it is where no compiler is.
 
     Each size of its arguments is compiled by itself: code for any size, which PyTorch would make at
-    the second, takes 1.6 times as long. For a CPU with AVX-512, whose gradients in bf16 GCC makes
-    NaN of (docs/training.md), one of its optimizations is left out. With `graphs` a GPU is given
-    all of it in one CUDA graph; what a call returns is then overwritten by the next.
+    the second, takes 1.6 times as long. For a CPU with AVX-512, whose gradients in bf16 GCC may
+    make NaN of (docs/training.md), one of its optimizations is left out. With `graphs` a GPU is
+    given all of it in one CUDA graph; what a call returns is then overwritten by the next.
     """
     from torch._inductor import config  # it takes a second
 

@@ -19,6 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import train as train_module
 from configs.schema import load_config
 from data.photos import Crop, PhotoCrops
 from models.style_file import read_info
@@ -207,6 +208,30 @@ def test_one_broken_step_is_undone_and_the_run_goes_on(
     assert (state["step"], state["draw"]) == (7, 1)
     counts = {int(value["step"]) for value in state["optimizers"][0]["state"].values()}
     assert counts == {7}
+
+
+def test_a_broken_gradient_does_not_reach_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All terms are finite, and one number of the gradient is not."""
+    norm, calls = train_module.gradient_norm, []
+
+    def of_a_broken_one(network: torch.nn.Module) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 2:
+            last = list(network.parameters())[-1]
+            assert last.grad is not None
+            last.grad[0] = torch.inf
+        return norm(network)
+
+    monkeypatch.setattr(train_module, "gradient_norm", of_a_broken_one)
+    config = load_config(ROOT / CONFIG, (*TINY, "train.max_steps=3", "log.log_every_steps=1"))
+    train(config, tmp_path, False, Processes("cpu"))
+    assert "step 2: gradient is inf or NaN, with the photos " in capsys.readouterr().err
+    assert [line["step"] for line in lines(tmp_path / "metrics.jsonl")] == [1, 2, 3]
+    state = load_last_checkpoint(tmp_path / "checkpoints")
+    assert state is not None
+    assert all(value.isfinite().all() for value in state["network"].values())
 
 
 STEPS = (
