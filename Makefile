@@ -1,10 +1,6 @@
 # Everything runs in .venv, from this folder.
 PYTHON ?= python3
 BIN = .venv/bin
-# OpenVINO's engine has processes of its own: on some CPUs one that has compiled a hundred graphs
-# crashes later, when it starts another or ends (docs/architecture.md).
-ENGINES = tests/unit/test_engines.py
-PYTEST = $(BIN)/pytest --ignore=$(ENGINES) && $(BIN)/pytest $(ENGINES)
 
 .PHONY: setup demo test check gallery bench gpu-report
 
@@ -29,13 +25,13 @@ demo: setup  ## train a style, paint with it, run the baseline, compare: picture
 	@echo "demo/stylized, demo/baseline, demo/comparison/report.md"
 
 test: setup  ## the tests, offline, on the CPU
-	$(PYTEST)
+	$(BIN)/pytest
 
 check: setup  ## formatting, lint, types, tests: what .ci/run does
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
-	$(PYTEST)
+	$(BIN)/pytest
 
 gallery: setup  ## docs/gallery.md's pictures: every style that ships on three photos
 	for photo in chelsea astronaut coffee; do \

@@ -91,15 +91,14 @@ def _check(network: TransformerNet, format_: str, written: Path, path: Path) -> 
     """Raise UserError where the written file paints anything but the network's painting."""
     if format_ == "onnx":
         try:
-            import openvino
+            from inference.openvino_engine import CORE
         except ImportError as error:
             raise UserError(
                 "--export onnx: openvino is not installed; expected it, to check the file. Run: "
                 "pip install openvino, or export torchscript."
             ) from error
         exact = {"INFERENCE_PRECISION_HINT": "f32"}  # where a CPU has bf16, that is the default
-        model = openvino.Core().read_model(written)
-        compiled = openvino.Core().compile_model(model, "CPU", exact)
+        compiled = CORE.compile_model(written, "CPU", exact)
 
         def paint(photo: Tensor) -> Tensor:
             return torch.from_numpy(np.array(compiled(photo.numpy())[0]))

@@ -41,6 +41,9 @@ ANY_SIZE = -1, -1
 INT8_REACH = 12
 """So many standard deviations does int8 reach on most photos (docs/architecture.md)."""
 
+CORE = openvino.Core()
+"""The process's one: two that go out of turn leave its signals a freed stack (architecture.md)."""
+
 Array = npt.NDArray[np.float32]
 
 
@@ -52,10 +55,9 @@ class OpenVinoEngine:
 
         `margin_px` of a photo, a multiple of 4, are mirrored around it while it is painted.
         """
-        self.core = openvino.Core()
         self.info, weights = read_style(path)
         graph = self.graph = _Graph(self.info, weights, margin_px)
-        has_bf16 = "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        has_bf16 = "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         has_int8 = _multiplies_int8(has_bf16) and graph.shifts_and_scales_cancel
         valid = ["fp32", *["bf16"] * has_bf16, *["int8"] * has_int8]
         if precision not in ("auto", *valid):
@@ -100,7 +102,7 @@ class OpenVinoEngine:
                 # 0 is every core; the variable is what other engines go by
                 "INFERENCE_NUM_THREADS": int(os.environ.get("OMP_NUM_THREADS") or 0),
             }
-            compiled = self.core.compile_model(self.graph.build(*size), "CPU", config)
+            compiled = CORE.compile_model(self.graph.build(*size), "CPU", config)
             self._requests[size] = compiled.create_infer_request()
         return self._requests[size]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import openvino
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from data.images import read_bytes, read_photo
 from data.tensors import to_tensor
 from inference import export as export_module
+from inference.openvino_engine import CORE
 from inference.stylizer import Stylizer
 from models.style_file import load_style
 from tests.conftest import PHOTOS, Run
@@ -129,7 +129,7 @@ def test_exports_paint_any_size(run: Run, style: Path, tmp_path: Path, format_: 
     photo = torch.rand(2, 3, 45, 70)
     if format_ == "onnx":
         exact = {"INFERENCE_PRECISION_HINT": "f32"}
-        compiled = openvino.Core().compile_model(openvino.Core().read_model(out), "CPU", exact)
+        compiled = CORE.compile_model(out, "CPU", exact)
         painted = torch.from_numpy(compiled(photo.numpy())[0])
     else:
         with pytest.warns(FutureWarning):

@@ -458,3 +458,29 @@ def test_painting_on_the_cpu_imports_no_torch(run: Run, tmp_path: Path) -> None:
     done = run("-c", code)
     assert done.stdout == "False\n", done.stderr
     assert "torch" in sys.modules  # here, so the check can fail
+
+
+OF_SIGNALS = """
+import ctypes, sys
+from pathlib import Path
+from inference.openvino_engine import OpenVinoEngine
+
+class Stack(ctypes.Structure):
+    _fields_ = [("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("bytes", ctypes.c_size_t)]
+
+first, second = (OpenVinoEngine(Path(sys.argv[1])) for _ in range(2))
+del first
+del second
+stack = Stack()
+ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
+mapped = [line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines()]
+at = stack.start or 0
+print(at == 0 or any(int(start, 16) <= at < int(end, 16) for start, end in mapped))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's list of mapped memory")
+def test_signals_have_their_stack_when_engines_are_gone(run: Run, tmp_path: Path) -> None:
+    """Where a CPU has AMX, which needs a large one, OpenVINO makes it."""
+    done = run("-c", OF_SIGNALS, style_file(tmp_path))
+    assert done.stdout == "True\n", done.stderr
