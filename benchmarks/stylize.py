@@ -104,7 +104,10 @@ def passes(style: str, device: torch.device, sizes: list[tuple[int, int]], repea
     plain, _ = load_style(find_style(style), device)
     plain.to(memory_format=torch.contiguous_format)
     ours = ways_of_ours(style, str(device))
-    torchs = TorchEngine(find_style(style), str(device), "fp32")
+    single = partial(TorchEngine, find_style(style), str(device), graphs=False)
+    torchs = {"PyTorch float32, NHWC": single("fp32")}
+    if device.type == "cuda":
+        torchs["PyTorch, no graphs"] = single()
     photo = read_photo(read_bytes(PHOTO), str(PHOTO)).pixels
     rate = 1e9 * convolution_rate(str(device))
     print(f"{'size':>12} {'way':28} {'ms':>9} {'ratio':>7} {'dB':>6} {'share of limit':>15}")
@@ -118,7 +121,7 @@ def passes(style: str, device: torch.device, sizes: list[tuple[int, int]], repea
 
         ways: dict[str, Callable[[], Pixels]] = {
             "plain: eager, float32, NCHW": run_plain,
-            "PyTorch float32, NHWC": partial(torchs.paint, pixels),
+            **{name: partial(engine.paint, pixels) for name, engine in torchs.items()},
             **{name: partial(stylizer, pixels) for name, stylizer in ours.items()},
         }
         with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -24,10 +24,15 @@ def to_tensor(pixels: Pixels) -> Tensor:
     return unit_range(torch.tensor(pixels).permute(2, 0, 1).unsqueeze(0).contiguous())
 
 
+def to_bytes(images: Tensor) -> Tensor:
+    """Return 1 × 3 × H × W in [0, 1] as H × W × 3 of uint8 there, rounded to the nearest value."""
+    rounded = images.detach().clamp(0, 1).mul(255).round().to(torch.uint8)[0]
+    return rounded.permute(1, 2, 0).contiguous()
+
+
 def to_pixels(images: Tensor) -> Pixels:
     """Return 1 × 3 × H × W in [0, 1] as H × W × 3 pixels, rounded to the nearest value."""
-    rounded = images.detach().clamp(0, 1).mul(255).round().to("cpu", torch.uint8)[0]
-    pixels: Pixels = rounded.permute(1, 2, 0).contiguous().numpy()
+    pixels: Pixels = to_bytes(images).cpu().numpy()
     return pixels
 
 

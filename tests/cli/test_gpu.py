@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from baselines.pairs import Pairs
 from data.images import read_bytes, read_photo, resized
 from inference.stylizer import Stylizer
+from inference.torch_engine import TorchEngine
+from models.style_file import find_style
 from tests.conftest import PHOTOS, STYLES, Run
 
 DEVICE = "cuda"
@@ -86,6 +89,19 @@ def test_a_painting_is_that_of_the_cpu(style: str, precision: str, least_db: flo
     found = Stylizer(style, DEVICE, precision=precision)(photo)
     error = np.square(found.astype(float) - expected).mean()
     assert 10 * np.log10(255**2 / error) >= least_db
+
+
+def test_graphs_paint_what_single_launches_do(capsys: pytest.CaptureFixture[str]) -> None:
+    path, photo = find_style("wave"), read_photo(read_bytes(PHOTOS / "coffee.jpg"), "").pixels
+    engine, single = (TorchEngine(path, DEVICE, margin_px=24, graphs=on) for on in (True, False))
+    crops = [np.roll(photo[: 96 + i % 3], i, axis=1)[:, :128] for i in range(12)]
+    with ThreadPoolExecutor() as threads:  # which allocate while graphs are captured
+        others = threads.map(TorchEngine(path, DEVICE, graphs=False).paint, crops)
+        painted = [engine.paint(crop) for crop in crops]
+        list(others)
+    for crop, painting in zip(crops, painted, strict=True):
+        np.testing.assert_allclose(painting, single.paint(crop).astype(int), atol=3)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_photo_that_a_gpu_does_not_hold_is_painted_in_tiles(

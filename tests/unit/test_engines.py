@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -155,6 +156,78 @@ def test_processes_take_a_gpu_each_or_share_them(
     engine = TorchEngine(path)
     assert engine.device == torch.device("cuda", expected)
     assert engine.precision == "fp16"
+
+
+class Graphs:
+    """What makes a GraphedPass, without a GPU: it counts, and may go wrong as one."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, ...]] = []
+        self.launches = 0
+        self.error, self.wrong_by = "", 0
+
+    def __call__(
+        self, run: Callable[[torch.Tensor], torch.Tensor], photo: np.ndarray, _: torch.device
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        self.sizes.append(photo.shape[:2])
+        if self.error:
+            raise RuntimeError(self.error)
+
+        def launch(photo: np.ndarray) -> np.ndarray:
+            assert photo.shape[:2] == self.sizes[-1]
+            self.launches += 1
+            return run(torch.tensor(photo)).numpy() ^ np.uint8(self.wrong_by)
+
+        return launch
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> Graphs:
+    graphs = Graphs()
+    monkeypatch.setattr(torch_engine, "GraphedPass", graphs)
+    return graphs
+
+
+def test_sizes_that_come_again_have_a_graph(
+    graphs: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch_engine, "GRAPHED_PIXELS", 64 * 48)
+    monkeypatch.setattr(torch_engine, "GRAPHED_SIZES", 1)
+    engine, single = (TorchEngine(style_file(tmp_path), "cpu", "fp32") for _ in range(2))
+    assert not engine.takes_graphs  # a CPU has none
+    engine.takes_graphs = True
+    sizes = [(64, 49), (64, 48), (64, 49), (64, 48), (48, 60), (48, 60), (64, 48), (64, 48)]
+    for width, height in sizes:
+        np.testing.assert_array_equal(
+            engine.paint(photo(width, height)), single.paint(photo(width, height))
+        )
+    assert graphs.sizes == [(48, 64)]
+    assert graphs.launches == 3  # the first is held against the painting without
+
+
+@pytest.mark.parametrize(
+    ("error", "wrong_by", "reason"),
+    [
+        ("not in a graph\nCompile with TORCH_USE_CUDA_DSA", 0, "not in a graph"),
+        ("", 5, r"[45]\.\d levels of 255 away from single launches"),
+    ],
+)
+def test_graphs_that_go_wrong_are_done_without(
+    graphs: Graphs,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    error: str,
+    wrong_by: int,
+    reason: str,
+) -> None:
+    engine = TorchEngine(style_file(tmp_path), "cpu", "fp32")
+    expected = engine.paint(photo(64, 48))
+    graphs.error, graphs.wrong_by, engine.takes_graphs = error, wrong_by, True
+    for _ in range(4):
+        np.testing.assert_array_equal(engine.paint(photo(64, 48)), expected)
+    assert len(graphs.sizes) == 1
+    notice = rf"notice: painting without CUDA graphs \({reason}\)\n"
+    assert re.fullmatch(notice, capsys.readouterr().err)
 
 
 @pytest.mark.skipif(not has_fast_bf16(torch.device("cpu")), reason="a CPU without bf16")
