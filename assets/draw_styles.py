@@ -137,9 +137,9 @@ def stained_glass(random: np.random.Generator) -> Image.Image:
     width, height = WIDTH * SCALE, HEIGHT * SCALE
     y, x = np.mgrid[0:height, 0:width].astype(float)
     warp = 46 * (smooth_noise(random, 9) - 0.5)
-    first = np.full((height, width), np.inf)
+    first: Field = np.full((height, width), np.inf)
     second = first.copy()
-    pane = np.zeros((height, width), int)
+    pane: NDArray[np.int64] = np.zeros((height, width), np.int64)
     centres = []
     for _ in range(210):  # small panes crowd together, as around a window's figure
         cx, cy = random.uniform(-0.05, 1.05), random.uniform(-0.05, 1.05)
@@ -196,7 +196,7 @@ def woodcut(random: np.random.Generator) -> Image.Image:
     tone = 0.65 * smooth_noise(random, 4) + 0.35 * smooth_noise(random, 10)
     bend = smooth_noise(random, 4)
     regions = (smooth_noise(random, 5) * 4).astype(int)
-    ink = np.zeros((height, width))
+    ink: Field = np.zeros((height, width))
     wobble = 14 * (smooth_noise(random, 40) - 0.5)
     for region in range(4):
         turn = np.pi * (region / 4 + 0.1)

@@ -134,7 +134,7 @@ class Scene:
         self.content = None if photo is None else self._fitted(photo)
         """The photo, 1 × 3 × H × W in [0, 1]."""
         style_px = round(config.style.size_px * max(size) / max(final))
-        whole = photo.shape[:2] if photo is not None else final
+        whole = final if photo is None else (photo.shape[0], photo.shape[1])
         styles = [
             StyleImage(read_rgb(path, longer_px=style_px).to(device), weight, self._mask(m, whole))
             for path, weight, m in zip(sources.styles, sources.weights, sources.masks, strict=True)

@@ -18,7 +18,7 @@ from statistics import median
 import cv2
 import numpy as np
 
-from data.images import Pixels, read_bytes, read_photo
+from data.images import Array, Pixels, read_bytes, read_photo
 from errors import CommandLine, run_program
 from inference.effects import luma
 from inference.smoothing import Smoother
@@ -30,7 +30,7 @@ SIZE = (384, 256)  # width, height
 BORDER_PX = 16  # what a pan brings in has nothing before it
 
 
-def moved(picture: Pixels, by: np.ndarray) -> np.ndarray:
+def moved(picture: Pixels, by: Array) -> Array:
     """Return a picture seen `by` px further right and down, float32."""
     matrix = np.array([[1, 0, -by[0]], [0, 1, -by[1]]], np.float32)
     size = picture.shape[1], picture.shape[0]

@@ -248,7 +248,8 @@ def write_animation(source: Path, target: Path, paint: Callable[[Pixels], Pixels
             for frame in ImageSequence.Iterator(animation):
                 frame.load()  # WebP knows it only then
                 durations.append(int(frame.info.get("duration", 100)))
-                transparent = transparent or frame.convert("RGBA").getextrema()[3][0] < 255
+                alpha = np.asarray(frame.convert("RGBA"))[..., 3]
+                transparent = transparent or bool(alpha.min() < 255)
             frames = (painted(frame) for frame in ImageSequence.Iterator(animation))
             write_frames(target, frames, durations, animation.info.get("loop", 0))
     except OSError as error:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -191,7 +192,7 @@ class PhotoCrops(Dataset[Crop]):
         self.draw = draw
         self.part = part
         self._epoch = -1
-        self._order = np.empty(0, np.int64)
+        self._order: npt.NDArray[np.int64] = np.empty(0, np.int64)
 
     def __getitem__(self, index: int) -> Crop:
         random = np.random.default_rng([self.seed, 1, index, self.draw])

@@ -213,7 +213,7 @@ class _Graph:
         scale, shift = self._scale_and_shift(name)
         if self.norm == "batch":
             mean, var = (self.weights[f"layers.{name}.running_{key}"] for key in ("mean", "var"))
-            scale = scale / np.sqrt(var + np.float32(EPSILON))
+            scale = (scale / np.sqrt(var + EPSILON)).astype(np.float32)
             shift = shift - mean * scale
         else:
             x = ops.mvn(x, _ints(2, 3), True, EPSILON, "inside_sqrt")
