@@ -7,10 +7,12 @@ here takes torch.
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -56,6 +58,8 @@ ANIMATION_SUFFIXES = (".gif", ".webp")
 QUALITY = 95
 TITLE_PX = 22
 MAX_PIXELS = 500_000_000
+REDUCING_GAP = 1.9
+"""A JPEG is decoded at so many times the size it is painted at, or more (docs/painting.md)."""
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns; `_open` refuses above ours
 # Of damaged metadata: the pixels decide. For good, since threads share what is caught for a while.
 warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
@@ -107,11 +111,17 @@ def read_photo(
 
     EXIF orientation is applied, an embedded colour profile converted to sRGB; what is fully
     transparent, and so has no colour of its own, becomes white. The longer side is made
-    `longer_px` (0: as it is), then both are multiplied by `scale`. Raises ImageError that starts
-    with `name`, also for more than `max_pixels` (0: `MAX_PIXELS`).
+    `longer_px` (0: as it is), then both are multiplied by `scale`; a JPEG is decoded at
+    1/2, 1/4 or 1/8 of its size if that leaves `REDUCING_GAP` times as much. Raises ImageError that
+    starts with `name`, also for more than `max_pixels` (0: `MAX_PIXELS`).
     """
-    image = _open(content, name, max_pixels=max_pixels)
-    return _photo_of(resize(image, _factor(image, longer_px, scale)))
+    file = _open(content, name, max_pixels)
+    size = _scaled(file.size, _factor(file.size, longer_px, scale))
+    least = math.ceil(size[0] * REDUCING_GAP), math.ceil(size[1] * REDUCING_GAP)
+    image = _decode(file, name, least)
+    if image.size != file.size:  # turned, by its EXIF
+        size = size[::-1]
+    return _photo_of(_resize_to(image, size))
 
 
 def as_photo(photo: Image.Image | Pixels) -> Photo:
@@ -144,7 +154,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> Pixels:
 
     `size` is the (width, height) that it has to have. Raises ImageError.
     """
-    image = _open(read_bytes(path), str(path))
+    image = _decode(_open(read_bytes(path), str(path)), str(path))
     if image.size != size:
         raise ImageError(
             f"{path}: {image.width} x {image.height} px; expected the photo's "
@@ -159,7 +169,10 @@ def open_rgb(content: bytes, name: str, min_side_px: int = 0) -> Image.Image:
     With `min_side_px` a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that leaves its shorter
     side at least so long. Raises ImageError that starts with `name`.
     """
-    image = _open(content, name, min_side_px)
+    file = _open(content, name)
+    scale = min(file.size) / min_side_px if min_side_px else 1
+    least = (int(file.width / scale), int(file.height / scale)) if scale >= 2 else None
+    image = _decode(file, name, least)
     if image.mode == "RGBA":
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
@@ -312,8 +325,21 @@ def resize(
     image: Image.Image, factor: float, resample: int = Image.Resampling.BICUBIC
 ) -> Image.Image:
     """Return the image `factor` times as large, antialiased, each side at least 1 px."""
-    width, height = (max(1, round(side * factor)) for side in image.size)
-    return image if image.size == (width, height) else image.resize((width, height), resample)
+    return _resize_to(image, _scaled(image.size, factor), resample)
+
+
+def _resize_to(
+    image: Image.Image, size: tuple[int, int], resample: int = Image.Resampling.BICUBIC
+) -> Image.Image:
+    return image if image.size == size else image.resize(size, resample)
+
+
+def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _factor(size: tuple[int, int], longer_px: int, scale: float) -> float:
+    return scale * (longer_px / max(size) if longer_px else 1)
 
 
 def resized(picture: Array, size: tuple[int, int]) -> Any:
@@ -338,7 +364,7 @@ def row_resizer(picture: Array, size: tuple[int, int]) -> Callable[[slice], Any]
 def resize_pixels(pixels: Pixels, longer_px: int, scale: float) -> Pixels:
     """Return pixels as `read_photo` resizes them."""
     image = Image.fromarray(pixels)
-    factor = _factor(image, longer_px, scale)
+    factor = _factor(image.size, longer_px, scale)
     return pixels if factor == 1 else np.asarray(resize(image, factor))
 
 
@@ -393,10 +419,10 @@ def read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def _open(content: bytes, name: str, min_side_px: int = 0, max_pixels: int = 0) -> Image.Image:
-    """Return an upright sRGB image in mode L, RGB or RGBA."""
+def _open(content: bytes, name: str, max_pixels: int = 0) -> Image.Image:
+    """Return a file's image, of which only the size and the like are read. Raises ImageError."""
     max_pixels = max_pixels or MAX_PIXELS
-    try:
+    with _as_image_error(name):
         formats = _FORMATS
         if content[4:8] == b"ftyp" and b"hei" in content[8:40]:  # ISO/IEC 23008-12, 10
             learn_heic(name)
@@ -408,17 +434,29 @@ def _open(content: bytes, name: str, min_side_px: int = 0, max_pixels: int = 0) 
                 f"{name}: {width} x {height} px; expected at most {max_pixels:,} pixels. "
                 "Make it smaller first, or raise --max-pixels."
             )
-        if min_side_px and isinstance(image, ImageFile.ImageFile):
-            scale = min(width, height) / min_side_px
-            if scale >= 2:
-                image.draft(None, (int(width / scale), int(height / scale)))
-        image.load()
-        return _upright_srgb(image)
-    except ImageError:
+        return image
+
+
+def _decode(file: Image.Image, name: str, least: tuple[int, int] | None = None) -> Image.Image:
+    """Return an upright sRGB image in mode L, RGB or RGBA. Raises ImageError.
+
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that leaves it at least as large as `least`.
+    """
+    with _as_image_error(name):
+        if least is not None and isinstance(file, ImageFile.ImageFile):
+            file.draft(None, least)
+        file.load()
+        return _upright_srgb(file)
+
+
+@contextmanager
+def _as_image_error(name: str) -> Iterator[None]:
+    """Make an ImageError of what Pillow's decoders raise: many kinds for one cause, a bad file."""
+    try:
+        yield
+    except (ImageError, MemoryError):
         raise
-    except Exception as error:  # Pillow's decoders raise many kinds for one cause: a bad file
-        if isinstance(error, MemoryError):
-            raise
+    except Exception as error:
         reason = "not an image we know" if isinstance(error, UnidentifiedImageError) else error
         raise ImageError(
             f"{name}: cannot be read ({reason}); expected a JPEG, PNG, WebP, AVIF, HEIC, "
@@ -506,7 +544,3 @@ def _srgb_profile() -> bytes:
     profile: bytes = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     # Its date is now: the same picture would be another file a second later (ICC.1:2022, 7.2.8).
     return profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + profile[36:]
-
-
-def _factor(image: Image.Image, longer_px: int, scale: float) -> float:
-    return scale * (longer_px / max(image.size) if longer_px else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import subprocess
 import sys
 import time
@@ -225,6 +226,39 @@ def test_a_large_jpeg_is_decoded_smaller_when_that_is_enough() -> None:
     Image.new("RGB", (1600, 1200), RED).save(buffer, "JPEG")
     assert min(open_rgb(buffer.getvalue(), "a", 272).size) in range(272, 601)
     assert open_rgb(buffer.getvalue(), "a").size == (1600, 1200)
+
+
+@pytest.mark.parametrize("turned", [1, 6])
+@pytest.mark.parametrize(
+    ("options", "decoded"),
+    [
+        ({}, 1),
+        ({"scale": 2}, 1),
+        ({"scale": 0.27}, 1),
+        ({"longer_px": 390}, 2),
+        ({"longer_px": 1560, "scale": 0.125}, 4),
+        ({"longer_px": 97}, 8),
+    ],
+)
+def test_little_more_of_a_jpeg_is_decoded_than_is_painted(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    turned: int,
+    options: dict[str, float],
+    decoded: int,
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turned
+    whole = Image.open(PHOTOS / "coffee.jpg").resize((1501, 1003))
+    for suffix in (".jpg", ".png"):
+        whole.save(tmp_path / f"a{suffix}", exif=exif, quality=95)
+    upright, sizes = images._upright_srgb, []
+    monkeypatch.setattr(images, "_upright_srgb", lambda x: sizes.append(x.size) or upright(x))
+    expected = read_photo(tmp_path / "a.png", **options).pixels
+    found = read_photo(tmp_path / "a.jpg", **options).pixels
+    assert sizes == [(1501, 1003), (math.ceil(1501 / decoded), math.ceil(1003 / decoded))]
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).mean() < 3
 
 
 def test_damaged_metadata_is_no_matter_in_any_thread(tmp_path: Path) -> None:
