@@ -302,9 +302,9 @@ class InstanceNorm(nn.GroupNorm):
     """Instance normalisation of B × C × H × W, with a learned scale and shift per channel.
 
     It is group normalisation with one channel a group: the same numbers, and PyTorch runs this form
-    in channels_last where its own InstanceNorm2d copies to NCHW and back. In training on the CPU it
-    is batch normalisation of an image at a time, whose gradient is the faster one there
-    (docs/architecture.md).
+    on the CPU in channels_last where its own InstanceNorm2d copies to NCHW and back (on a GPU both
+    copy, unless compiled). In training on the CPU it is batch normalisation of an image at a time,
+    whose gradient is the faster one there (docs/architecture.md).
     """
 
     def __init__(self, channels: int) -> None:
