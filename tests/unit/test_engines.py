@@ -29,6 +29,7 @@ from models.layout import NORMS, OUTPUTS, PADDINGS, STEM_STRIDES, UPSAMPLES
 from models.style_file import StyleInfo, find_style, load_style, save_style
 from models.transformer_net import TransformerNet
 from tests.conftest import PHOTOS, Run
+from tests.stand_in import OnTheGpu, stand_in_gpu
 
 
 def photo(width: int, height: int) -> np.ndarray:
@@ -203,6 +204,23 @@ def test_sizes_that_come_again_have_a_graph(
         )
     assert graphs.sizes == [(48, 64)]
     assert graphs.launches == 3  # the first is held against the painting without
+
+
+@pytest.mark.parametrize("model", [{}, {"stem_stride": 2}, {"norm": "batch", "upsample": "resize"}])
+def test_a_pass_leaves_the_gpu_alone(
+    model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in it waits for the GPU or brings it anything, so it can be a graph."""
+    with stand_in_gpu():
+        network = TransformerNet(**model).eval().requires_grad_(False)
+        monkeypatch.setattr(torch_engine, "load_style", lambda *_: (network, None))
+        monkeypatch.setattr(TransformerNet, "to", lambda network, _: network)
+        engine = TorchEngine(Path(), "cpu", "fp32", margin_px=24)
+        pixels = torch.zeros(64, 81, 3, dtype=torch.uint8)
+        with OnTheGpu() as watch:
+            painting = engine._pass(pixels)
+    assert (painting.shape, painting.dtype) == (pixels.shape, torch.uint8)
+    assert watch.count > 100
 
 
 @pytest.mark.parametrize(
