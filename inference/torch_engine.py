@@ -53,21 +53,19 @@ class TorchEngine:
         self.network.to(PRECISIONS[self.precision])
         self.margin_px = margin_px
         self.takes_graphs = graphs and self.device.type == "cuda"
-        self._graphs: dict[tuple[int, int], GraphedPass] = {}
-        self._seen: set[tuple[int, int]] = set()
+        self._graphs: dict[tuple[int, ...], GraphedPass] = {}  # by a photo's shape
+        self._seen: set[tuple[int, ...]] = set()
 
     @torch.inference_mode()
     def paint(self, photo: Pixels) -> Pixels:
         """Return the painting of an H × W × 3 photo, of its size."""
-        height, width = photo.shape[:2]
-        graph = self._graphs.get((height, width))
-        if graph is not None:
-            return graph(photo)
+        if photo.shape in self._graphs:
+            return self._graphs[photo.shape](photo)
         painting: Pixels = self._pass(torch.tensor(photo, device=self.device)).cpu().numpy()
-        if self.takes_graphs and height * width <= GRAPHED_PIXELS:
-            if (height, width) in self._seen and len(self._graphs) < GRAPHED_SIZES:
+        if self.takes_graphs and photo.shape[0] * photo.shape[1] <= GRAPHED_PIXELS:
+            if photo.shape in self._seen and len(self._graphs) < GRAPHED_SIZES:
                 self._add_graph(photo, painting)
-            self._seen.add((height, width))
+            self._seen.add(photo.shape)
         return painting
 
     def _pass(self, photo: Tensor) -> Tensor:
@@ -88,7 +86,7 @@ class TorchEngine:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             print(f"notice: painting without CUDA graphs ({reason})", file=sys.stderr)
             return
-        self._graphs[photo.shape[0], photo.shape[1]] = graph
+        self._graphs[photo.shape] = graph
 
 
 def resolve_precision(name: str, device: torch.device) -> str:

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from configs.schema import load_config
 from data.images import read_bytes, read_photo
@@ -29,7 +31,6 @@ from models.layout import NORMS, OUTPUTS, PADDINGS, STEM_STRIDES, UPSAMPLES
 from models.style_file import StyleInfo, find_style, load_style, save_style
 from models.transformer_net import TransformerNet
 from tests.conftest import PHOTOS, Run
-from tests.stand_in import OnTheGpu, stand_in_gpu
 
 
 def photo(width: int, height: int) -> np.ndarray:
@@ -206,23 +207,6 @@ def test_sizes_that_come_again_have_a_graph(
     assert graphs.launches == 3  # the first is held against the painting without
 
 
-@pytest.mark.parametrize("model", [{}, {"stem_stride": 2}, {"norm": "batch", "upsample": "resize"}])
-def test_a_pass_leaves_the_gpu_alone(
-    model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing in it waits for the GPU or brings it anything, so it can be a graph."""
-    with stand_in_gpu():
-        network = TransformerNet(**model).eval().requires_grad_(False)
-        monkeypatch.setattr(torch_engine, "load_style", lambda *_: (network, None))
-        monkeypatch.setattr(TransformerNet, "to", lambda network, _: network)
-        engine = TorchEngine(Path(), "cpu", "fp32", margin_px=24)
-        pixels = torch.zeros(64, 81, 3, dtype=torch.uint8)
-        with OnTheGpu() as watch:
-            painting = engine._pass(pixels)
-    assert (painting.shape, painting.dtype) == (pixels.shape, torch.uint8)
-    assert watch.count > 100
-
-
 @pytest.mark.parametrize(
     ("error", "wrong_by", "reason"),
     [
@@ -246,6 +230,43 @@ def test_graphs_that_go_wrong_are_done_without(
     assert len(graphs.sizes) == 1
     notice = rf"notice: painting without CUDA graphs \({reason}\)\n"
     assert re.fullmatch(notice, capsys.readouterr().err)
+
+
+class Only(TorchDispatchMode):
+    """Counts operations, and asserts that none takes or makes a tensor on another device."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device, self.count = device, 0
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        made = operation(*args, **(kwargs or {}))
+        for value in tree_leaves((args, kwargs, made)):
+            if isinstance(value, torch.Tensor):
+                assert value.device == self.device, operation
+        self.count += 1
+        return made
+
+
+@pytest.mark.parametrize("model", [{}, {"stem_stride": 2}, {"norm": "batch", "upsample": "resize"}])
+def test_a_pass_leaves_its_device_alone(
+    model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in it waits for a GPU or brings it anything, so it can be a graph.
+
+    The meta device stands in for one: it has no values to be read.
+    """
+    meta, network = torch.device("meta"), TransformerNet(**model).eval()
+    monkeypatch.setattr(torch_engine, "resolve_device", lambda _: meta)
+    monkeypatch.setattr(torch_engine, "load_style", lambda _, device: (network.to(device), None))
+    engine = TorchEngine(Path(), margin_px=24)
+    pixels = torch.zeros(64, 81, 3, dtype=torch.uint8, device=meta)
+    with Only(meta) as watch:
+        painting = engine._pass(pixels)
+    assert (painting.shape, painting.dtype) == (pixels.shape, torch.uint8)
+    assert watch.count > 100
 
 
 @pytest.mark.skipif(not has_fast_bf16(torch.device("cpu")), reason="a CPU without bf16")
