@@ -23,7 +23,11 @@ from baselines.gatys import Painting, optimize_image
 from baselines.report import plot_trace
 from baselines.scene import NONE, Scene, Sources, picture_sizes
 from configs.schema import Config, load_config
-from data.images import Pixels, check_writable, read_pixels, resized, write_pixels
+from data.encoding import write_pixels
+from data.formats import check_writable
+from data.images import read_pixels
+from data.pixels import Pixels
+from data.resizing import resized
 from data.tensors import to_pixels
 from errors import CommandLine, Stopped, UserError, run_program
 from inference.effects import with_photo_colors

@@ -21,7 +21,8 @@ import threads  # noqa: F401, it is for torch to read
 from errors import EXIT_USER_ERROR, CommandLine, UserError, run_program
 
 if TYPE_CHECKING:  # --help does without them
-    from data.images import Photo, Pixels
+    from data.images import Photo
+    from data.pixels import Pixels
     from inference.batch import Job, Outcome
     from inference.painter import Painter
     from inference.stylizer import Stylizer
@@ -154,7 +155,7 @@ def main() -> int:
 
     # OpenVINO loads its converter of other formats where it can: 0.1 s that painting does not need.
     sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
-    from data import images
+    from data import formats
     from inference import film
     from inference.batch import paint_all, plan, shard_of
     from progress import progress_bar
@@ -171,9 +172,9 @@ def main() -> int:
     for job in jobs:
         (films if film.is_film(Path(job.source)) else photos).append(job)
     check_outputs(films, film.SUFFIXES, args.overwrite)
-    check_outputs(photos, images.SUFFIXES, args.overwrite)
+    check_outputs(photos, formats.SUFFIXES, args.overwrite)
     if args.report:
-        images.check_writable(args.report, (".json",))
+        formats.check_writable(args.report, (".json",))
     studio = Studio(args, styles)
     if jobs:
         studio.open_styles()  # what is wrong with a style is said before any work
@@ -204,7 +205,7 @@ def styles_of(text: str) -> list[str]:
 
 def check_outputs(jobs: list[Job], suffixes: Sequence[str], overwrite: bool) -> None:
     """Raise UserError for a place that cannot be written, or a file that would be lost."""
-    from data.images import check_writable
+    from data.formats import check_writable
     from inference.batch import STDIO
 
     for job in jobs:
@@ -264,7 +265,7 @@ class Studio:
 
     def paint(self, job: Job, photo: Photo) -> Pixels:
         """Return a job's painting. Raises UserError that names its photo."""
-        from data.images import picture_sheet
+        from data.sheets import picture_sheet
 
         pixels = photo.pixels
         mask = self._mask(pixels)
@@ -283,24 +284,26 @@ class Studio:
         titles = [names[i : i + columns] for i in starts]
         return picture_sheet(rows, titles, cell_px=min(self.args.cell_px, max(pixels.shape[:2])))
 
-    def write(self, job: Job, photo: Photo, painting: Pixels) -> None:
-        """Write a painting to where its job says. Raises UserError."""
-        from data.images import SUFFIXES, encode, write_pixels
+    def write(self, job: Job, photo: Photo, painting: Pixels) -> list[str]:
+        """Write a painting to where its job says; return what is not kept. Raises UserError."""
+        from data.encoding import encode, write_photo
+        from data.formats import suffix_of
         from inference.batch import STDIO
 
-        alpha = None if self.args.sheet else photo.alpha
-        if job.target == STDIO:
-            suffix = Path(job.source).suffix.lower()
-            content = io.BytesIO()  # some formats seek, and a pipe cannot
-            encode(content, suffix if suffix in SUFFIXES else ".png", painting, alpha, photo.exif)
-            sys.stdout.buffer.write(content.getvalue())
-            sys.stdout.buffer.flush()
-        else:
-            write_pixels(Path(job.target), painting, alpha, photo.exif)
+        photo = replace(photo, pixels=painting)
+        if self.args.sheet:
+            photo = replace(photo, alpha=None)
+        if job.target != STDIO:
+            return write_photo(Path(job.target), photo)
+        content = io.BytesIO()  # some formats seek, and a pipe cannot
+        notices = encode(content, suffix_of(photo.format), photo)
+        sys.stdout.buffer.write(content.getvalue())
+        sys.stdout.buffer.flush()
+        return notices
 
     def film(self, job: Job) -> Outcome:
         """Paint a film, frame by frame, and return what became of it."""
-        from data.images import resize_pixels
+        from data.resizing import resize_pixels
         from inference.batch import Outcome
         from inference.film import paint_film
 

@@ -18,7 +18,9 @@ from torch import Tensor
 from baselines.gatys import noise_image, start_image
 from configs.build import build_objective
 from configs.schema import INITS, Config
-from data.images import Pixels, read_mask, read_pixels, resized
+from data.images import read_mask, read_pixels
+from data.pixels import Pixels
+from data.resizing import resized
 from data.tensors import read_rgb, to_pixels, to_tensor, unit_range
 from errors import UserError
 from losses.perceptual import StyleImage

@@ -18,7 +18,8 @@ from statistics import median
 import cv2
 import numpy as np
 
-from data.images import Array, Pixels, read_bytes, read_photo
+from data.images import read_bytes, read_photo
+from data.pixels import Array, Pixels
 from errors import CommandLine, run_program
 from inference.effects import luma
 from inference.smoothing import Smoother

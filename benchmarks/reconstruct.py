@@ -14,7 +14,9 @@ from pathlib import Path
 from baselines.gatys import Painting, optimize_image
 from baselines.scene import NONE, Scene, Sources, picture_sizes
 from configs.schema import load_config
-from data.images import Pixels, picture_sheet, write_pixels
+from data.encoding import write_pixels
+from data.pixels import Pixels
+from data.sheets import picture_sheet
 from data.tensors import to_pixels
 from errors import CommandLine, run_program
 from models.device import expect_same_sizes, resolve_device

@@ -16,7 +16,10 @@ import torch
 from baselines.gatys import Painting, optimize_image
 from baselines.scene import Scene, Sources, picture_sizes
 from configs.schema import Config, load_config
-from data.images import Pixels, picture_sheet, read_pixels, write_pixels
+from data.encoding import write_pixels
+from data.images import read_pixels
+from data.pixels import Pixels
+from data.sheets import picture_sheet
 from data.tensors import to_pixels
 from errors import CommandLine, UserError, run_program
 from models.device import expect_same_sizes, resolve_device

@@ -28,7 +28,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.train_step import convolution_rate
-from data.images import Pixels, read_bytes, read_photo, resized
+from data.images import read_bytes, read_photo
+from data.pixels import Pixels
+from data.resizing import resized
 from data.tensors import to_pixels, to_tensor
 from errors import CommandLine, UserError, run_program
 from inference.stylizer import Stylizer

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from data.images import SUFFIXES
+from data.formats import SUFFIXES
 from errors import UserError
 from losses.functional import CONTENT_DISTANCES, GRAMS, STYLE_DISTANCES
 from models.layout import MIN_SIZE_PX, NORMS, OUTPUTS, PADDINGS, STEM_STRIDES, UPSAMPLES

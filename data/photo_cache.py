@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from data.images import ImageError, Pixels
+from data.formats import ImageError
 from data.photos import Photos, PreparedPhotos, leave_stopping_to_the_parent
+from data.pixels import Pixels
 from errors import UserError
 from progress import progress_bar
 

@@ -23,7 +23,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from data.folders import files_below, is_photo
-from data.images import SUFFIXES, ImageError, Pixels, open_rgb, resize, resized
+from data.formats import SUFFIXES, ImageError
+from data.images import open_rgb
+from data.pixels import Pixels
+from data.resizing import resize, resized
 from data.tensors import unit_range
 from errors import UserError
 

@@ -11,7 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from data.images import Pixels, open_rgb, picture_sheet, read_bytes, shaped, write_pixels
+from data.encoding import write_pixels
+from data.images import open_rgb, read_bytes
+from data.pixels import Pixels
+from data.resizing import shaped
+from data.sheets import picture_sheet
 
 
 def unit_range(pixels: Tensor) -> Tensor:

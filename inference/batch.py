@@ -13,7 +13,9 @@ from functools import cache
 from pathlib import Path
 
 from data.folders import files_below, is_photo
-from data.images import SUFFIXES, Photo, Pixels
+from data.formats import SUFFIXES
+from data.images import Photo
+from data.pixels import Pixels
 from errors import UserError
 from inference import film
 from inference.painter import parse_blend
@@ -51,10 +53,13 @@ class Outcome:
     seconds: float = 0.0
     """Of painting alone."""
     error: str = ""
+    notices: tuple[str, ...] = ()
+    """What of the photo is not kept, or was guessed: a line each."""
 
     def to_dict(self) -> dict[str, object]:
-        """Return it as plain values, without an error where there was none."""
-        return {key: value for key, value in asdict(self).items() if key != "error" or value}
+        """Return it as plain values, without an error or notices where there were none."""
+        optional = ("error", "notices")
+        return {key: value for key, value in asdict(self).items() if key not in optional or value}
 
 
 def plan(inputs: Sequence[str], output: Path | None, styles: Sequence[str]) -> list[Job]:
@@ -187,7 +192,7 @@ def paint_all(
     jobs: Sequence[Job],
     read: Callable[[Job], Photo],
     paint: Callable[[Job, Photo], Pixels],
-    write: Callable[[Job, Photo, Pixels], None],
+    write: Callable[[Job, Photo, Pixels], list[str]],
 ) -> Iterator[Outcome]:
     """Read, paint and write every job, and yield what became of it, in order.
 
@@ -198,7 +203,7 @@ def paint_all(
     ahead = LEAST_AHEAD
     with ThreadPoolExecutor(AHEAD) as readers, ThreadPoolExecutor(AHEAD) as writers:
         reading: deque[Future[Photo]] = deque()
-        writing: deque[tuple[Outcome, Future[None] | None]] = deque()
+        writing: deque[tuple[Outcome, Future[list[str]] | None]] = deque()
         rest = iter(jobs)
         for job in jobs:
             while len(reading) < ahead and (later := next(rest, None)):
@@ -211,7 +216,9 @@ def paint_all(
                 height, width = pixels.shape[:2]
                 ahead = min(AHEAD, max(LEAST_AHEAD, WAITING_PIXELS // (height * width)))
                 seconds = round(time.perf_counter() - started_s, 3)
-                outcome = replace(outcome, width=width, height=height, seconds=seconds)
+                outcome = replace(
+                    outcome, width=width, height=height, seconds=seconds, notices=photo.notices
+                )
                 writing.append((outcome, writers.submit(write, job, photo, pixels)))
                 del photo, pixels
             except UserError as error:
@@ -222,18 +229,17 @@ def paint_all(
             yield _settled(*writing.popleft())
 
 
-def _is_settled(written: Future[None] | None) -> bool:
+def _is_settled(written: Future[list[str]] | None) -> bool:
     return written is None or written.done()
 
 
-def _settled(outcome: Outcome, written: Future[None] | None) -> Outcome:
+def _settled(outcome: Outcome, written: Future[list[str]] | None) -> Outcome:
     if written is None:
         return outcome
     try:
-        written.result()
+        return replace(outcome, notices=(*outcome.notices, *written.result()))
     except UserError as error:
         return _failed(outcome, error)
-    return outcome
 
 
 def _failed(outcome: Outcome, error: UserError) -> Outcome:

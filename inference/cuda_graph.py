@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from data.images import Pixels
+from data.pixels import Pixels
 
 
 class GraphedPass:

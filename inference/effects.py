@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from data.images import Array, Pixels, blurred, row_resizer
+from data.pixels import Array, Pixels
+from data.resizing import blurred, row_resizer
 
 Plane = npt.NDArray[np.float32]
 """H × W, 0 to 255."""

@@ -16,14 +16,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from data.images import (
-    ANIMATION_SUFFIXES,
-    Pixels,
-    animation_frames,
-    as_picture,
-    write_animation,
-    write_frames,
-)
+from data.animation import animation_frames, write_animation, write_frames
+from data.formats import ANIMATION_SUFFIXES
+from data.pixels import Pixels, as_picture
 from errors import UserError
 from progress import progress_bar
 from whole_file import whole_file

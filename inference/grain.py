@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from data.images import Pixels
+from data.pixels import Pixels
 
 Flags = npt.NDArray[np.bool_]
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import openvino
 import openvino.opset13 as ops
 
-from data.images import Pixels
+from data.pixels import Pixels
 from errors import UserError
 from models.layout import (
     OUTPUT_KERNEL,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.images import Pixels, resized
+from data.pixels import Pixels
+from data.resizing import resized
 from errors import UserError
 from inference.effects import masked, mixed, with_detail, with_photo_colors
 from inference.stylizer import Stylizer

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import numpy as np
 
-from data.images import Array, Pixels
+from data.pixels import Array, Pixels
 from errors import UserError
 from inference.effects import luma
 from models.layout import STRIDE

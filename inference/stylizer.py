@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, overload
 
-from data.images import Picture, Pixels, as_photo, as_picture
+from data.images import as_photo
+from data.pixels import Picture, Pixels, as_picture
 from errors import UserError
 from inference.grain import GRAIN, MAX_GRAIN, with_grain
 from inference.memory import available_bytes

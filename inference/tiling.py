@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data.images import Pixels
+from data.pixels import Pixels
 from data.tensors import to_pixels
 from errors import UserError
 from models.layout import STRIDE

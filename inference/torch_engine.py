@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.images import Pixels
+from data.pixels import Pixels
 from data.tensors import to_bytes
 from errors import UserError
 from inference.cuda_graph import GraphedPass

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from configs.schema import DataConfig
-from data.images import ImageError
+from data.formats import ImageError
 from data.photos import Photos
 from data.tensors import decode_rgb, picture_grid, read_rgb
 from errors import UserError

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from baselines.pairs import Pairs
-from data.images import read_bytes, read_photo, resized
+from data.images import read_bytes, read_photo
+from data.resizing import resized
 from inference.stylizer import Stylizer
 from inference.torch_engine import TorchEngine
 from models.style_file import find_style

@@ -21,7 +21,10 @@ from baselines.adam import minimize_by_adam
 from baselines.gatys import Painting, optimize_image
 from configs.build import build_objective
 from configs.schema import config_from_dict, load_config
-from data.images import animation_frames, read_pixels, resized, write_pixels
+from data.animation import animation_frames
+from data.encoding import write_pixels
+from data.images import read_pixels
+from data.resizing import resized
 from data.tensors import read_rgb
 from models.style_file import StyleInfo, load_style, save_style
 from models.transformer_net import TransformerNet

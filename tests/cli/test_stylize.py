@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.images import read_bytes, read_photo, write_pixels
+from data.encoding import write_pixels
+from data.images import read_bytes, read_photo
 from models.card import card
 from models.style_file import read_info
 from tests.conftest import PHOTOS, ROOT, Run, size_of

@@ -21,8 +21,8 @@ MAY_IMPORT = {
 }
 PROGRAMS = ("train", "stylize", "optimize", "compare")
 HOMES = {
-    "PIL": {"data/images.py"},
-    "pillow_heif": {"data/images.py"},
+    "PIL": {str(path.relative_to(ROOT)) for path in (ROOT / "data").glob("*.py")},
+    "pillow_heif": {"data/formats.py"},
     "yaml": {"configs/schema.py"},
     "torchvision": {"models/vgg.py"},
     "tensorboard": set(),

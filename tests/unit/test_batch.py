@@ -77,7 +77,7 @@ def test_shards_cover_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_reading_painting_and_writing_overlap_in_order() -> None:
     jobs = [Job(str(i), f"{i}.png", "s") for i in range(6)]
-    photo = Photo(np.zeros((4, 5, 3), np.uint8), None)
+    photo = Photo(np.zeros((4, 5, 3), np.uint8), None, notices=("of the file",))
     next_was_read = [threading.Event() for _ in jobs] + [threading.Event()]
     next_was_read[-1].set()
     written = []
@@ -92,10 +92,11 @@ def test_reading_painting_and_writing_overlap_in_order() -> None:
         assert next_was_read[int(job.source) + 1].wait(5), "the next photo was not read meanwhile"
         return photo.pixels
 
-    def write(job: Job, _: Photo, __: np.ndarray) -> None:
+    def write(job: Job, _: Photo, __: np.ndarray) -> list[str]:
         written.append(job.source)
         if job.source == "4":
             raise UserError("4: full")
+        return [f"{job.source} has no title"]
 
     outcomes = list(paint_all(jobs, read, paint, write))
     assert [outcome.input for outcome in outcomes] == list("012345")
@@ -106,6 +107,7 @@ def test_reading_painting_and_writing_overlap_in_order() -> None:
     assert sorted(written) == list("01245")
     assert outcomes[0].to_dict()["width"] == 5
     assert "error" not in outcomes[0].to_dict()
+    assert outcomes[0].notices == ("of the file", "0 has no title")
 
 
 @pytest.mark.parametrize(
@@ -131,8 +133,9 @@ def test_as_many_wait_as_memory_holds(side_px: int, at_once: int) -> None:
         slowly("read")
         return photo
 
-    def write(_: Job, __: Photo, ___: np.ndarray) -> None:
+    def write(_: Job, __: Photo, ___: np.ndarray) -> list[str]:
         slowly("written")
+        return []
 
     assert len(list(paint_all(jobs, read, lambda _, photo: photo.pixels, write))) == len(jobs)
     assert most["read"] <= at_once
@@ -153,8 +156,9 @@ def test_what_is_written_is_told_of_while_the_next_is_painted() -> None:
         painted.append(job.source)
         return photo.pixels
 
-    def write(job: Job, _: Photo, __: np.ndarray) -> None:
+    def write(job: Job, _: Photo, __: np.ndarray) -> list[str]:
         written[int(job.source)].set()
+        return []
 
     for number, outcome in enumerate(paint_all(jobs, lambda _: photo, paint, write)):
         assert outcome.input == str(number)

@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.images import Pixels, picture_sheet, read_bytes, read_photo, resized
+from data.images import read_bytes, read_photo
+from data.pixels import Pixels
+from data.resizing import resized
+from data.sheets import picture_sheet
 from errors import UserError
 from inference.effects import luma, masked, mixed, with_detail, with_photo_colors
 from inference.painter import Look, Painter, parse_blend

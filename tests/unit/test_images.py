@@ -16,7 +16,11 @@ import torch
 from PIL import ExifTags, Image, ImageCms
 
 from data import images
-from data.images import ImageError, Photo, open_rgb, read_bytes, read_mask, write_pixels
+from data.colour import srgb_profile
+from data.encoding import write_photo, write_pixels
+from data.formats import SUFFIXES, ImageError, learn_heic
+from data.images import Photo, open_rgb, read_bytes, read_mask, read_pixels
+from data.resizing import resized, row_resizer
 from data.tensors import read_rgb, write_image
 from errors import UserError
 from tests.conftest import PHOTOS, ROOT
@@ -34,9 +38,9 @@ def red_of(path: Path) -> tuple[int, ...]:
     return tuple(int(v) for v in pixels[3, 3])
 
 
-@pytest.mark.parametrize("suffix", images.SUFFIXES)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_format_is_read_and_written_back(tmp_path: Path, suffix: str) -> None:
-    images.learn_heic("")
+    learn_heic("")
     Image.new("RGB", (20, 12), RED).save(tmp_path / f"a{suffix}", quality=95)
     photo = read_photo(tmp_path / f"a{suffix}")
     assert photo.pixels.shape == (12, 20, 3)
@@ -49,7 +53,7 @@ def test_every_format_is_read_and_written_back(tmp_path: Path, suffix: str) -> N
 def test_the_same_pixels_are_the_same_file_at_any_time(tmp_path: Path) -> None:
     pixels = np.zeros((8, 8, 3), np.uint8)
     write_pixels(tmp_path / "a.png", pixels)
-    images._srgb_profile.cache_clear()
+    srgb_profile.cache_clear()
     time.sleep(1.1)  # what a profile's date tells apart
     write_pixels(tmp_path / "b.png", pixels)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -116,7 +120,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     assert photo.pixels[2, 2, 1] < 50
     assert photo.pixels[12, 28, 1] > 230
     for suffix in (".jpg", ".png", ".webp", ".avif", ".heic", ".tif"):
-        write_pixels(tmp_path / f"b{suffix}", photo.pixels, None, photo.exif)
+        write_photo(tmp_path / f"b{suffix}", photo)
         with Image.open(tmp_path / f"b{suffix}") as again:
             assert again.size == (32, 16)
             assert again.getexif().get(0x010F) == "a camera's maker"
@@ -217,7 +221,7 @@ def test_masks_are_grey_or_transparency_and_have_the_photos_size(tmp_path: Path)
 def test_damaged_exif_costs_nothing_but_itself(tmp_path: Path) -> None:
     Image.new("RGB", (20, 20), RED).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff")
     photo = read_photo(tmp_path / "a.jpg")
-    write_pixels(tmp_path / "b.jpg", photo.pixels, None, photo.exif)
+    write_photo(tmp_path / "b.jpg", photo)
     np.testing.assert_allclose(red_of(tmp_path / "b.jpg"), RED, atol=4)
 
 
@@ -293,9 +297,9 @@ def test_damaged_metadata_is_no_matter_in_any_thread(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(130, 97), (31, 20), (600, 400)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_rows_are_resized_as_the_whole_is(size: tuple[int, int], channels: int) -> None:
-    picture = images.read_pixels(PHOTOS / "coffee.jpg")[:80, :120]
+    picture = read_pixels(PHOTOS / "coffee.jpg")[:80, :120]
     if channels == 1:
         picture = picture[..., 0].astype(np.float32)
-    whole, rows_of = images.resized(picture, size), images.row_resizer(picture, size)
+    whole, rows_of = resized(picture, size), row_resizer(picture, size)
     parts = [rows_of(slice(top, min(top + 7, size[1]))) for top in range(0, size[1], 7)]
     np.testing.assert_allclose(np.concatenate(parts), whole.astype(float), atol=1)

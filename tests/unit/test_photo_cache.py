@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from data.images import ImageError
+from data.formats import ImageError
 from data.photo_cache import PhotoCache
 from data.photos import PhotoCrops, Photos, PreparedPhotos, batches
 from errors import UserError

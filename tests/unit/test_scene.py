@@ -9,7 +9,7 @@ import torch
 
 from baselines.scene import Scene, Sources, picture_sizes
 from configs.schema import load_config
-from data.images import write_pixels
+from data.encoding import write_pixels
 from tests.conftest import PHOTOS, STYLES, size_of
 
 PHOTO, STYLE = PHOTOS / "coffee.jpg", STYLES / "woodcut.jpg"
