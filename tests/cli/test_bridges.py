@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from data.tensors import to_tensor
 from inference import export as export_module
 from inference.openvino_engine import CORE
 from inference.stylizer import Stylizer
+from models.foreign import import_state
 from models.style_file import load_style
 from tests.conftest import PHOTOS, Run
 
@@ -101,16 +103,40 @@ def test_a_foreign_network_gives_the_same_pixels(run: Run, tmp_path: Path) -> No
     assert "candy.safetensors: exists; expected a new file" in again.stderr
 
 
+def test_a_network_is_found_within_a_checkpoint(tmp_path: Path) -> None:
+    state = Foreign(4, 1).state_dict()
+    torch.save(state, tmp_path / "plain.pth")
+    model, weights = import_state(tmp_path / "plain.pth")
+    wrapped = {f"module.{name}": value for name, value in state.items()}
+    for saved in (
+        wrapped,
+        {"state_dict": state, "epoch": 2, "optimizer": {0: torch.zeros(2)}},
+        {"model": wrapped},
+        {"epoch": 1, 7: {"net": {f"net.module.{name}": value for name, value in state.items()}}},
+        OrderedDict({name: value.half() for name, value in state.items()} | {"steps": 5, 3: 1}),
+    ):
+        torch.save(saved, tmp_path / "checkpoint.pth")
+        found_model, found = import_state(tmp_path / "checkpoint.pth")
+        assert found_model == model
+        assert found.keys() == weights.keys()
+        for name, value in found.items():
+            np.testing.assert_allclose(value, weights[name], rtol=1e-3, atol=0.03)
+
+
 def test_what_cannot_be_imported(run: Run, tmp_path: Path) -> None:
     (tmp_path / "page.pth").write_text("<html>Not found</html>")
     torch.save({"layer1.weight": torch.zeros(1)}, tmp_path / "other.pth")
     state = Foreign(4, 1).state_dict()
     state["conv2.conv2d.weight"] = torch.zeros(2)
     torch.save(state, tmp_path / "damaged.pth")
+    torch.save({0: torch.zeros(1), "epoch": 1}, tmp_path / "numbers.pth")
+    torch.save([state], tmp_path / "list.pth")
     for name, message in (
         ("none.pth", "none.pth: no such file; expected a state dict"),
         ("page.pth", "page.pth: cannot be read ("),
         ("other.pth", "other.pth: holds layer1.weight; expected a state dict of fast_neural_style"),
+        ("numbers.pth", "numbers.pth: holds 0, epoch; expected a state dict of fast_neural_style"),
+        ("list.pth", "list.pth: holds list; expected a state dict of fast_neural_style"),
         ("damaged.pth", "layers.1.0.conv.weight are (2,); expected (8, 4, 3, 3)"),
     ):
         out = tmp_path / "out.safetensors"
