@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LONG_NAME_BYTES = 200
 
 
 @contextmanager
@@ -15,7 +18,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     An error or an interruption leaves what was there. The folder is made. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}{path.suffix}")
+    name = path.name
+    if len(os.fsencode(name)) > LONG_NAME_BYTES:  # no room for more in a name
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    beside = path.with_name(f".{name}.{os.getpid()}{path.suffix}")
     try:
         yield beside
         os.replace(beside, path)
