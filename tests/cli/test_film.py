@@ -210,7 +210,7 @@ def test_bad_films(run: Run, style: Path, tmp_path: Path) -> None:
         ([tmp_path / "cut.mp4"], "cut.mp4: cannot be painted"),
         ([tmp_path / "text.mp4"], "text.mp4: cannot be painted (Invalid data"),
         ([tmp_path / "none.mp4"], "none.mp4: cannot be painted (No such file"),
-        ([film, "-o", tmp_path / "a.gif"], "expected an animation from an animation"),
+        ([film, "-o", tmp_path / "a.gif"], "suffix '.gif'; expected one of .mp4"),
         ([film, "-o", tmp_path / "a.png"], "suffix '.png'; expected one of .mp4"),
         ([film, "--size-px", 8], "film.mp4: 8 x 5 px; expected at least 16 px a side"),
     ):
