@@ -6,27 +6,30 @@ here takes torch.
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps
 
+from data.cicp import adobe_rgb_profile
 from data.colour import to_srgb
-from data.formats import HEIC, PILLOW_FORMATS, ImageError, learn_heic
+from data.exif import Exif, Value
+from data.formats import ImageError
 from data.metadata import NO_METADATA, Metadata, metadata_of
 from data.pixels import Pixels
-from data.resizing import factor_of, resize_to, scaled
+from data.resizing import resize_to, resized_size
+from data.source import RAW, Source, as_image_error, open_frames, open_source
+from data.tiff import is_tiff, pages_in
 
 MAX_PIXELS = 500_000_000
 REDUCING_GAP = 1.9
 """A JPEG is decoded at so many times the size it is painted at, or more (docs/painting.md)."""
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns; `_open` refuses above ours
+QUARTER_TURNS = (5, 6, 7, 8)  # of EXIF's orientations
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns; `check_size` refuses above ours
 # Of damaged metadata: the pixels decide. For good, since threads share what is caught for a while.
 warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
 
@@ -43,7 +46,7 @@ class Photo:
     notices: tuple[str, ...] = ()
     """What of the file was not kept, or was guessed: a line each, without the file's name."""
     format: str = ""
-    """Pillow's name of the file's format; empty for what was no file."""
+    """Pillow's name of the file's format, or RAW; empty for what was no file."""
     original_size: tuple[int, int] = (0, 0)
     """Width and height, upright, before it was resized."""
 
@@ -55,10 +58,19 @@ class Decoded:
     image: Image.Image
     metadata: Metadata
     notices: tuple[str, ...]
+    turned: bool
+    """By a quarter turn, as its EXIF says."""
 
 
 def read_photo(
-    content: bytes, name: str, *, longer_px: int = 0, scale: float = 1.0, max_pixels: int = 0
+    content: bytes,
+    name: str,
+    *,
+    longer_px: int = 0,
+    scale: float = 1.0,
+    max_pixels: int = 0,
+    page: int | None = None,
+    check: Callable[[int, int], None] | None = None,
 ) -> Photo:
     """Return the photo of a file in one of our formats and any of its modes.
 
@@ -66,29 +78,51 @@ def read_photo(
     transparent, and so has no colour of its own, becomes white. The longer side is made
     `longer_px` (0: as it is), then both are multiplied by `scale`; a JPEG is decoded at
     1/2, 1/4 or 1/8 of its size if that leaves `REDUCING_GAP` times as much. Raises ImageError that
-    starts with `name`, also for more than `max_pixels` (0: `MAX_PIXELS`).
+    starts with `name`, also for more than `max_pixels` (0: `MAX_PIXELS`). Of a TIFF with several
+    pages, `page` is the one to read (None: the first that is no thumbnail). `check` is called with
+    the width and height to come before any pixel is decoded; what it raises ends the reading.
     """
-    file = _open(content, name, max_pixels)
-    size = scaled(file.size, factor_of(file.size, longer_px, scale))
+    file = open_source(content, name, max_pixels or MAX_PIXELS, page)
+    size = resized_size(file.size, longer_px, scale)
+    if check:
+        check(*size)
     least = math.ceil(size[0] * REDUCING_GAP), math.ceil(size[1] * REDUCING_GAP)
     original = file.size
     decoded = _decode(file, name, least)
-    if decoded.image.size != file.size:  # turned, by its EXIF
+    if decoded.turned:
         size, original = size[::-1], original[::-1]
     photo = _photo_of(replace(decoded, image=resize_to(decoded.image, size)))
-    return replace(photo, format=file.format or "", original_size=original)
+    return replace(photo, format=file.format, original_size=original)
 
 
 def as_photo(photo: Image.Image | Pixels) -> Photo:
     """Return a PIL image as `read_photo` returns a file, or an array that is checked.
 
-    Raises ValueError for an array that is not uint8, H × W × 3.
+    Raises ValueError for an array that is not uint8, H × W × 3, TypeError for anything else.
     """
     if isinstance(photo, Image.Image):
         return _photo_of(_upright_srgb(photo))
+    if not isinstance(photo, np.ndarray):
+        raise TypeError(
+            f"a photo of type {type(photo).__name__}; expected a PIL image, or a uint8 array, "
+            "H x W x 3. Open a file first: PIL.Image.open(path)."
+        )
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
         raise ValueError(f"{photo.dtype} of shape {photo.shape}; expected uint8, H x W x 3")
     return Photo(photo, None)
+
+
+def open_image(content: bytes, name: str, max_pixels: int = 0) -> Image.Image:
+    """Return Pillow's image of a file's first frame; `as_photo` makes each frame a photo.
+
+    Only its header is read. Its `info` has what its colours mean. Raises ImageError.
+    """
+    return open_frames(content, name, max_pixels or MAX_PIXELS)
+
+
+def pages_of(content: bytes) -> tuple[int, ...]:
+    """Return the pages of a TIFF that `read_photo` takes; (0,) for every other format."""
+    return (is_tiff(content) and pages_in(content)) or (0,)
 
 
 def read_pixels(path: Path) -> Pixels:
@@ -102,7 +136,7 @@ def read_mask(path: Path, size: tuple[int, int], original: tuple[int, int] | Non
     The mask has the photo's `size` (width, height), or the `original` one that the photo had before
     it was resized; then it is resized as well. Raises ImageError.
     """
-    image = _decode(_open(read_bytes(path), str(path)), str(path)).image
+    image = _decode(open_source(read_bytes(path), str(path), MAX_PIXELS), str(path)).image
     valid = dict.fromkeys((size, original or size))
     if image.size not in valid:
         sizes = " or ".join(f"{width} x {height}" for width, height in valid)
@@ -122,9 +156,10 @@ def open_rgb(content: bytes, name: str, min_side_px: int = 0) -> Image.Image:
     With `min_side_px` a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that leaves its shorter
     side at least so long. Raises ImageError that starts with `name`.
     """
-    file = _open(content, name)
+    file = open_source(content, name, MAX_PIXELS)
     scale = min(file.size) / min_side_px if min_side_px else 1
-    least = (int(file.width / scale), int(file.height / scale)) if scale >= 2 else None
+    width, height = file.size
+    least = (int(width / scale), int(height / scale)) if scale >= 2 else None
     image = _decode(file, name, least).image
     if image.mode == "RGBA":
         white = Image.new("RGBA", image.size, "white")
@@ -135,6 +170,12 @@ def open_rgb(content: bytes, name: str, min_side_px: int = 0) -> Image.Image:
 def read_bytes(path: Path) -> bytes:
     """Return an image file's content. Raises ImageError."""
     try:
+        special = path.exists() and not path.is_file() and not path.is_dir()
+        if special and not str(path).startswith("/dev/"):  # where shells put what they pipe
+            raise ImageError(
+                f"{path}: is a pipe, a socket or a device; expected an image file. Give its "
+                "content to the standard input, with - as INPUT."
+            )
         return path.read_bytes()
     except OSError as error:
         raise ImageError(
@@ -142,55 +183,53 @@ def read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def _open(content: bytes, name: str, max_pixels: int = 0) -> Image.Image:
-    """Return a file's image, of which only the size and the like are read. Raises ImageError."""
-    max_pixels = max_pixels or MAX_PIXELS
-    with _as_image_error(name):
-        formats = PILLOW_FORMATS
-        if content[4:8] == b"ftyp" and b"hei" in content[8:40]:  # ISO/IEC 23008-12, 10
-            learn_heic(name)
-            formats = (HEIC,)
-        image: Image.Image = Image.open(io.BytesIO(content), formats=formats)
-        width, height = image.size
-        if width * height > max_pixels:
-            raise ImageError(
-                f"{name}: {width} x {height} px; expected at most {max_pixels:,} pixels. "
-                "Make it smaller first, or raise --max-pixels."
-            )
-        return image
-
-
-def _decode(file: Image.Image, name: str, least: tuple[int, int] | None = None) -> Decoded:
+def _decode(file: Source, name: str, least: tuple[int, int] | None = None) -> Decoded:
     """Return a file's image, upright and in sRGB. Raises ImageError.
 
-    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that leaves it at least as large as `least`.
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, a raw file at 1/2, if that leaves it at least
+    as large as `least`.
     """
-    with _as_image_error(name):
-        if least is not None and isinstance(file, ImageFile.ImageFile):
-            file.draft(None, least)
-        file.load()
-        return _upright_srgb(file)
-
-
-@contextmanager
-def _as_image_error(name: str) -> Iterator[None]:
-    """Make an ImageError of what Pillow's decoders raise: many kinds for one cause, a bad file."""
-    try:
-        yield
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:
-        reason = "not an image we know" if isinstance(error, UnidentifiedImageError) else error
-        raise ImageError(
-            f"{name}: cannot be read ({reason}); expected a JPEG, PNG, WebP, AVIF, HEIC, "
-            "TIFF, GIF or BMP file. Replace or remove it."
-        ) from error
+    with as_image_error(name):
+        image = file.image
+        if file.pixels is not None:
+            picture, notices = file.pixels(least)
+            lay = file.orientation or image.getexif().get(ExifTags.Base.Orientation, 1)
+            found = _turned(picture, lay), metadata_of(image, file.tiff), notices
+            decoded = Decoded(*found, lay in QUARTER_TURNS)
+        else:
+            if least is not None and isinstance(image, ImageFile.ImageFile):
+                image.draft(None, least)
+            image.load()
+            decoded = _upright_srgb(image)
+        if file.format == RAW:  # how the sensor's values were stored is of no use any more
+            metadata = replace(decoded.metadata, private={}, size=(0, 0))
+            decoded = replace(decoded, metadata=metadata)
+        return replace(decoded, notices=(*file.notices, *decoded.notices))
 
 
 def _upright_srgb(image: Image.Image) -> Decoded:
     """Return a decoded image as `Decoded` has it."""
-    metadata, profile = metadata_of(image), image.info.get("icc_profile")
-    return Decoded(to_srgb(ImageOps.exif_transpose(image), profile), metadata, ())
+    metadata, upright = metadata_of(image), ImageOps.exif_transpose(image)
+    turned = upright.size != image.size
+    if not upright.info.get("icc_profile") and _is_adobe_rgb(metadata.exif):
+        upright.info["icc_profile"] = adobe_rgb_profile()
+    picture, notices = to_srgb(upright)
+    return Decoded(picture, metadata, notices, turned)
+
+
+def _is_adobe_rgb(exif: Exif) -> bool:
+    """Return whether a camera says that its colours are Adobe RGB (JEITA CP-3461, 3.4)."""
+    interop = exif.folder(ExifTags.IFD.Exif).get(ExifTags.IFD.Interop)
+    index = interop.get(ExifTags.Interop.InteropIndex) if isinstance(interop, dict) else None
+    return isinstance(index, Value) and index.data.startswith(b"R03")
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    """Return an image that lay as EXIF says, upright."""
+    if orientation == 1:
+        return image
+    image.getexif()[ExifTags.Base.Orientation] = orientation
+    return ImageOps.exif_transpose(image)
 
 
 def _photo_of(decoded: Decoded) -> Photo:

@@ -15,7 +15,7 @@ def resize(
     image: Image.Image, factor: float, resample: int = Image.Resampling.BICUBIC
 ) -> Image.Image:
     """Return the image `factor` times as large, antialiased, each side at least 1 px."""
-    return resize_to(image, scaled(image.size, factor), resample)
+    return resize_to(image, resized_size(image.size, 0, factor), resample)
 
 
 def resize_to(
@@ -24,12 +24,10 @@ def resize_to(
     return image if image.size == size else image.resize(size, resample)
 
 
-def scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
+def resized_size(size: tuple[int, int], longer_px: int, scale: float) -> tuple[int, int]:
+    """Return the width and height that `longer_px` (0: as it is) and `scale` make of a size."""
+    factor = scale * (longer_px / max(size) if longer_px else 1)
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
-def factor_of(size: tuple[int, int], longer_px: int, scale: float) -> float:
-    return scale * (longer_px / max(size) if longer_px else 1)
 
 
 def resized(picture: Array, size: tuple[int, int]) -> Any:
@@ -53,9 +51,9 @@ def row_resizer(picture: Array, size: tuple[int, int]) -> Callable[[slice], Any]
 
 def resize_pixels(pixels: Pixels, longer_px: int, scale: float) -> Pixels:
     """Return pixels as `read_photo` resizes them."""
-    image = Image.fromarray(pixels)
-    factor = factor_of(image.size, longer_px, scale)
-    return pixels if factor == 1 else np.asarray(resize(image, factor))
+    size = pixels.shape[1], pixels.shape[0]
+    wanted = resized_size(size, longer_px, scale)
+    return pixels if wanted == size else resized(pixels, wanted)
 
 
 def blurred(plane: Pixels, sigma_px: float) -> Pixels:

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageCms
 from data import images
 from data.colour import srgb_profile
 from data.encoding import write_photo, write_pixels
-from data.formats import SUFFIXES, ImageError, learn_heic
+from data.formats import FORMAT_OF, SUFFIXES, ImageError, learn_heic
 from data.images import Photo, open_rgb, read_bytes, read_mask, read_pixels
 from data.resizing import resized, row_resizer
 from data.tensors import read_rgb, write_image
@@ -41,7 +41,7 @@ def red_of(path: Path) -> tuple[int, ...]:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_format_is_read_and_written_back(tmp_path: Path, suffix: str) -> None:
     learn_heic("")
-    Image.new("RGB", (20, 12), RED).save(tmp_path / f"a{suffix}", quality=95)
+    Image.new("RGB", (20, 12), RED).save(tmp_path / f"a{suffix}", FORMAT_OF[suffix], quality=95)
     photo = read_photo(tmp_path / f"a{suffix}")
     assert photo.pixels.shape == (12, 20, 3)
     assert photo.alpha is None
