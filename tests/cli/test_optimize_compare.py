@@ -21,7 +21,7 @@ from baselines.adam import minimize_by_adam
 from baselines.gatys import Painting, optimize_image
 from configs.build import build_objective
 from configs.schema import config_from_dict, load_config
-from data.animation import animation_frames
+from data.animation import number_of_frames
 from data.encoding import write_pixels
 from data.images import read_pixels
 from data.resizing import resized
@@ -233,7 +233,7 @@ def test_coarse_to_fine_with_film_board_and_the_photos_colours(run: Run, tmp_pat
     assert trace[-1]["total_loss"] < trace[7]["total_loss"] < trace[0]["total_loss"]
     assert size_of(tmp_path / "out_00006.png") == (32, 22)
     assert size_of(out) == size_of(film) == (64, 43)
-    assert animation_frames(film) == 6  # five snapshots and the picture
+    assert number_of_frames(film) == 6  # five snapshots and the picture
     assert list((tmp_path / "board").glob("events*"))
     chroma = np.array([[-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])  # Cb, Cr of BT.601
     painted, photo = (
