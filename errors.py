@@ -9,7 +9,9 @@ import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -30,6 +32,12 @@ class Stopped(Exception):
         self.number = number
 
 
+class _Ended(SystemExit):
+    """A signal ends the program at once; its code is the exit code."""
+
+    code: int
+
+
 class CommandLine(argparse.ArgumentParser):
     """A program's arguments; what is wrong with them is a `UserError`, not a page of usage."""
 
@@ -41,16 +49,17 @@ class CommandLine(argparse.ArgumentParser):
 def run_program(main: Callable[[], int]) -> NoReturn:
     """Run a program's `main` and end the process with its exit code.
 
-    A `UserError` or a full disk becomes one line on stderr and exit code 2 (`--debug` on the
-    command line keeps the traceback), and so does a GPU's memory that is full; a signal 128 plus
-    its number; a reader of stdout that goes away (`| head`) ends it without a word. Any other
-    exception is a bug and keeps its traceback.
+    What `line_of` has a line for becomes that line on stderr and exit code 2 (`--debug` on the
+    command line keeps the traceback); a signal 128 plus its number; a reader of stdout that goes
+    away (`| head`) ends it without a word. Any other exception is a bug and keeps its traceback.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need be no text
         utf = sys.stdout.encoding.lower().startswith("utf")
         sys.stdout.reconfigure(errors="surrogateescape" if utf else "backslashreplace")
-    if signal.getsignal(signal.SIGTERM) != signal.SIG_IGN:
-        signal.signal(signal.SIGTERM, _end)
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no hang-up; behind nohup it is ignored
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
     try:
         code = main()
         sys.stdout.flush()
@@ -61,42 +70,59 @@ def run_program(main: Callable[[], int]) -> NoReturn:
         # what is left goes nowhere, or Python would complain of it at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_SIGNAL + signal.SIGPIPE)
-    except UserError as error:
-        if "--debug" in sys.argv:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
-    except OSError as error:
-        if error.errno not in FULL_DISK or "--debug" in sys.argv:
-            raise
-        where = error.filename or "the output"
-        print(
-            f"error: {where}: {error.strerror}; expected room to write. Free some space and run "
-            "the command again.",
-            file=sys.stderr,
-        )
-        sys.exit(EXIT_USER_ERROR)
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError" or "--debug" in sys.argv:  # torch's
-            raise
-        what = ". ".join(str(error).split(". ")[:2]).rstrip(".")
-        print(
-            f"error: {what}; expected room for the work. Take fewer or smaller pictures at a time, "
-            "or --device cpu.",
-            file=sys.stderr,
-        )
-        sys.exit(EXIT_USER_ERROR)
     except Stopped as stopped:
         sys.exit(EXIT_SIGNAL + stopped.number)
+    except Exception as error:
+        line = line_of(error)
+        if line is None or "--debug" in sys.argv:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(EXIT_SIGNAL + signal.SIGINT)
+        _leave(EXIT_SIGNAL + signal.SIGINT)
+    except _Ended as ended:
+        _leave(ended.code)
+
+
+def line_of(error: Exception) -> str | None:
+    """Return the line that tells of an error that the user can mend; None for a bug of ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in FULL_DISK:
+        return (
+            f"{error.filename or 'the output'}: {error.strerror}; expected room to write. Free "
+            "some space and run the command again."
+        )
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
+        what = ". ".join(str(error).split(". ")[:2]).rstrip(".")
+        return (
+            f"{what}; expected room for the work. Take fewer or smaller pictures at a time, or "
+            "--device cpu."
+        )
+    if isinstance(error, MemoryError):
+        return (
+            "there is not enough memory; expected room for the work. Take smaller pictures, or "
+            "end other programs."
+        )
+    return None
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     """End as after Ctrl-C, so that no half-written file is left."""
-    print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
-    sys.exit(EXIT_SIGNAL + number)
+    with suppress(OSError):  # the terminal is gone
+        print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
+    raise _Ended(EXIT_SIGNAL + number)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process, if need be without threads that wait for what may never come."""
+    if all(thread.daemon or thread is threading.main_thread() for thread in threading.enumerate()):
+        sys.exit(code)
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _stdout_is_unread() -> bool:

@@ -11,8 +11,9 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,14 +22,19 @@ import threads  # noqa: F401, it is for torch to read
 from errors import EXIT_USER_ERROR, CommandLine, UserError, run_program
 
 if TYPE_CHECKING:  # --help does without them
+    from data.animation import PaintedAnimation
     from data.images import Photo
     from data.pixels import Pixels
     from inference.batch import Job, Outcome
+    from inference.film import PaintedFilm
     from inference.painter import Painter
     from inference.stylizer import Stylizer
 
 EXIT_SOME_FAILED = 1
 ALL = "all"
+PHOTO, ANIMATION, FILM = "photo", "animation", "film"
+MAX_SCALE = 10_000
+MAX_SIZE_PX = 1_000_000_000
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -103,14 +109,14 @@ def parse_arguments() -> argparse.Namespace:
     how.add_argument("--json", action="store_true", help="print a JSON object per photo")
     how.add_argument("--report", type=Path, metavar="FILE", help="write what became of each photo")
     how.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()  # inputs may stand before and after options
     for name in ("card", "export"):
         if getattr(args, name) and not args.style:
             parser.error(f"--{name}; expected --style NAME with it; --list shows the styles")
     if not (args.list or args.card or args.export) and not (args.inputs and args.style):
         parser.error("expected INPUT... and --style NAME; --list shows the styles")
     for name, low, high in (
-        ("size_px", 1, None),
+        ("size_px", 1, MAX_SIZE_PX),
         ("cell_px", 1, None),
         ("tile_px", 0, None),
         ("max_pixels", 0, None),
@@ -120,10 +126,10 @@ def parse_arguments() -> argparse.Namespace:
     ):
         value = getattr(args, name)
         if value is not None and not (low <= value and (high is None or value <= high)):
-            valid = f"at least {low}" if high is None else f"{low} to {high}"
+            valid = f"at least {low}" if high in (None, MAX_SIZE_PX) else f"{low} to {high}"
             parser.error(f"--{name.replace('_', '-')} {value}; expected {valid}")
-    if not 0 < args.scale < float("inf"):
-        parser.error(f"--scale {args.scale}; expected more than 0")
+    if not 0 < args.scale <= MAX_SCALE:
+        parser.error(f"--scale {args.scale}; expected more than 0, at most {MAX_SCALE}")
     if args.background != "none" and not args.mask:
         parser.error(f"--background {args.background}; expected --mask FILE with it")
     if str(args.output) == "-" and args.json:
@@ -155,33 +161,29 @@ def main() -> int:
 
     # OpenVINO loads its converter of other formats where it can: 0.1 s that painting does not need.
     sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
-    from data import formats
-    from inference import film
+    from data.formats import check_writable
     from inference.batch import paint_all, plan, shard_of
     from progress import progress_bar
 
     styles = styles_of(args.style)
-    planned = plan(args.inputs, args.output, ["sheet"] if args.sheet else styles)
+    planned, left_out = plan(args.inputs, args.output, ["sheet"] if args.sheet else styles)
+    for notice in left_out:
+        print(f"notice: {notice}", file=sys.stderr)
     index, count = shard_of(args.shard)
     jobs = planned[index::count]
     outcomes: list[Outcome] = []
     if len(planned) > 1 and not args.overwrite:
         jobs, outcomes = without_finished(jobs)
-    films: list[Job] = []
-    photos: list[Job] = []
-    for job in jobs:
-        (films if film.is_film(Path(job.source)) else photos).append(job)
-    check_outputs(films, film.SUFFIXES, args.overwrite)
-    check_outputs(photos, formats.SUFFIXES, args.overwrite)
-    if args.report:
-        formats.check_writable(args.report, (".json",))
     studio = Studio(args, styles)
+    jobs, refused = studio.checked(jobs)
+    outcomes += refused
+    if args.report:
+        check_writable(args.report, (".json",))
     if jobs:
         studio.open_styles()  # what is wrong with a style is said before any work
 
-    for job in films:
-        outcomes.append(studio.film(job))
-        tell(outcomes[-1], args.json)
+    moving = [job for job in jobs if studio.kind_of(job) != PHOTO]
+    photos = [job for job in jobs if studio.kind_of(job) == PHOTO]
     shown = len(photos) > 1 and sys.stderr.isatty()
     with progress_bar(len(photos), "photo", shown=shown) as progress:
         for outcome in paint_all(photos, studio.read, studio.paint, studio.write):
@@ -189,6 +191,9 @@ def main() -> int:
             progress.update()
             with progress.external_write_mode():
                 tell(outcome, args.json)
+    for job in moving:
+        outcomes.append(studio.paint_frames(job))
+        tell(outcomes[-1], args.json)
     if args.report:
         write_report(args.report, outcomes)
     return conclude(outcomes)
@@ -201,23 +206,6 @@ def styles_of(text: str) -> list[str]:
     if text != ALL:
         return [text]
     return [path.stem for path in style_files() if not path.stem.endswith(LITE)]
-
-
-def check_outputs(jobs: list[Job], suffixes: Sequence[str], overwrite: bool) -> None:
-    """Raise UserError for a place that cannot be written, or a file that would be lost."""
-    from data.formats import check_writable
-    from inference.batch import STDIO
-
-    for job in jobs:
-        target = Path(job.target)
-        if job.target == STDIO:
-            continue
-        check_writable(target, suffixes)
-        if target.exists() and not overwrite:
-            raise UserError(
-                f"{target}: exists; expected a new file. Add --overwrite, or choose another "
-                "with -o."
-            )
 
 
 def without_finished(jobs: list[Job]) -> tuple[list[Job], list[Outcome]]:
@@ -242,33 +230,114 @@ class Studio:
         self.stylizers: dict[str, Stylizer] = {}
         self.painters: dict[str, Painter] = {}
         self.masks: dict[tuple[int, int], Pixels] = {}
+        self.kinds: dict[str, str] = {}
+
+    def checked(self, jobs: list[Job]) -> tuple[list[Job], list[Outcome]]:
+        """Return the jobs whose output can be written, and what became of the others.
+
+        Raises UserError where it is none.
+        """
+        from inference.batch import Outcome, failed
+
+        good: list[Job] = []
+        bad: list[Outcome] = []
+        for job in jobs:
+            try:
+                self._check_output(job)
+                good.append(job)
+            except UserError as error:
+                bad.append(failed(Outcome(job.source, job.target, job.style, "failed"), error))
+        if bad and not good:
+            raise UserError(bad[0].error)
+        return good, bad
+
+    def _check_output(self, job: Job) -> None:
+        """Raise UserError for a place that cannot be written, or a file that would be lost."""
+        from data.formats import SUFFIXES, check_writable
+        from inference.batch import STDIO
+        from inference.film_output import FILM_CODECS
+
+        film = self.kind_of(job) == FILM
+        if film and self.args.sheet:
+            raise UserError(f"--sheet {job.source}: is a film; expected photos. Name those.")
+        target = Path(job.target)
+        if film or job.target != STDIO:
+            check_writable(target, tuple(FILM_CODECS) if film else SUFFIXES)
+            if target.exists() and not self.args.overwrite:
+                raise UserError(
+                    f"{target}: exists; expected a new file. Add --overwrite, or choose another "
+                    "with -o."
+                )
+
+    def kind_of(self, job: Job) -> str:
+        """Return whether a job's input is a PHOTO, an ANIMATION (or several pages), or a FILM."""
+        from data.animation import number_of_frames
+        from inference.batch import STDIO
+        from inference.film import is_film
+
+        source = job.source
+        if source not in self.kinds:
+            several = number_of_frames(self.stdin if source == STDIO else Path(source)) > 1
+            kind = ANIMATION if several and not self.args.sheet else PHOTO
+            self.kinds[source] = FILM if is_film(Path(source)) else kind
+        return self.kinds[source]
+
+    @cached_property
+    def stdin(self) -> bytes:
+        """What the standard input holds."""
+        return sys.stdin.buffer.read()
 
     def open_styles(self) -> None:
         """Load every style. Raises UserError."""
         for style in self.styles:
             self.painter(style)
 
-    def read(self, job: Job) -> Photo:
-        """Return a job's photo. Raises UserError that names it."""
-        from data.images import read_bytes, read_photo
+    def content(self, job: Job) -> bytes:
+        """Return the content of a job's input. Raises UserError that names it."""
+        from data.images import read_bytes
         from inference.batch import STDIO
 
+        return self.stdin if job.source == STDIO else read_bytes(Path(job.source))
+
+    def read(self, job: Job) -> Photo:
+        """Return a job's photo. Raises UserError that names it."""
+        from data.images import read_photo
+
         args = self.args
-        content = sys.stdin.buffer.read() if job.source == STDIO else read_bytes(Path(job.source))
         return read_photo(
-            content,
+            self.content(job),
             job.source,
             longer_px=args.size_px or 0,
             scale=args.scale,
             max_pixels=args.max_pixels,
+            check=lambda width, height: self.check_size(job, width, height),
         )
+
+    def check_size(self, job: Job, width: int, height: int) -> None:
+        """Raise UserError for a size that is too large for the output or for this machine."""
+        from data.formats import check_size
+        from data.images import MAX_PIXELS
+        from inference.memory import check_room
+
+        stroke_scale = min(1, self.args.stroke_scale or 1)
+        painted = math.ceil(width / stroke_scale), math.ceil(height / stroke_scale)
+        most = self.args.max_pixels or MAX_PIXELS
+        if painted[0] * painted[1] > most:
+            raise UserError(
+                f"{job.source}: {painted[0]} x {painted[1]} px to paint, by --size-px, --scale or "
+                f"--stroke-scale; expected at most {most:,} pixels. Take less, or raise "
+                "--max-pixels."
+            )
+        if not self.args.sheet:
+            check_size(job.target, width, height)
+        check_room(job.source, *painted)
 
     def paint(self, job: Job, photo: Photo) -> Pixels:
         """Return a job's painting. Raises UserError that names its photo."""
         from data.sheets import picture_sheet
 
         pixels = photo.pixels
-        mask = self._mask(pixels)
+        mask = self._mask(pixels, photo.original_size)
         try:
             if not self.args.sheet:
                 return self.painter(job.style)(pixels, mask)
@@ -301,15 +370,49 @@ class Studio:
         sys.stdout.buffer.flush()
         return notices
 
-    def film(self, job: Job) -> Outcome:
-        """Paint a film, frame by frame, and return what became of it."""
-        from data.resizing import resize_pixels
-        from inference.batch import Outcome
+    def paint_frames(self, job: Job) -> Outcome:
+        """Paint a film or an animation, frame by frame, and return what became of it."""
+        from inference.batch import Outcome, failed
+
+        started_s = time.perf_counter()
+        outcome = Outcome(job.source, job.target, job.style, "painted")
+        try:
+            is_film = self.kind_of(job) == FILM
+            done: PaintedFilm | PaintedAnimation
+            done = self._film(job) if is_film else self._animation(job)
+        except Exception as error:
+            return failed(outcome, error)
+        return replace(
+            outcome,
+            width=done.width,
+            height=done.height,
+            seconds=round(time.perf_counter() - started_s, 3),
+            notices=done.notices,
+        )
+
+    def _film(self, job: Job) -> PaintedFilm:
         from inference.film import paint_film
 
+        return paint_film(Path(job.source), Path(job.target), self._frame_painter(job))
+
+    def _animation(self, job: Job) -> PaintedAnimation:
+        from data.animation import paint_animation
+        from inference.batch import STDIO
+
+        target = io.BytesIO() if job.target == STDIO else Path(job.target)
+        painter = self._frame_painter(job)
+        content, most = self.content(job), self.args.max_pixels
+        done = paint_animation(content, job.source, target, painter, max_pixels=most)
+        if isinstance(target, io.BytesIO):
+            sys.stdout.buffer.write(target.getvalue())
+            sys.stdout.buffer.flush()
+        return done
+
+    def _frame_painter(self, job: Job) -> Callable[[Pixels], Pixels]:
+        """Return what paints one frame after another, resized as the command line asks."""
+        from data.resizing import resize_pixels, resized_size
+
         args = self.args
-        if args.sheet:
-            raise UserError(f"--sheet {job.source}: is a film; expected photos. Name those.")
         painter = self.painter(job.style)
         smoother = None
         if args.smooth:
@@ -318,31 +421,29 @@ class Studio:
             smoother = Smoother(args.smooth)
 
         def paint(frame: Pixels) -> Pixels:
+            size = frame.shape[1], frame.shape[0]
+            self.check_size(job, *resized_size(size, args.size_px or 0, args.scale))
             frame = resize_pixels(frame, args.size_px or 0, args.scale)
+
+            def paint_frame(frame: Pixels) -> Pixels:
+                try:
+                    return painter(frame, self._mask(frame, size))
+                except UserError as error:
+                    raise UserError(f"{job.source}: {error}") from error
+
             return smoother(frame, paint_frame) if smoother else paint_frame(frame)
 
-        def paint_frame(frame: Pixels) -> Pixels:
-            try:
-                return painter(frame, self._mask(frame))
-            except UserError as error:
-                raise UserError(f"{job.source}: {error}") from error
+        return paint
 
-        started_s = time.perf_counter()
-        outcome = Outcome(job.source, job.target, job.style, "painted")
-        try:
-            paint_film(Path(job.source), Path(job.target), paint)
-        except UserError as error:
-            return replace(outcome, status="failed", error=str(error))
-        return replace(outcome, seconds=round(time.perf_counter() - started_s, 3))
-
-    def _mask(self, photo: Pixels) -> Pixels | None:
+    def _mask(self, photo: Pixels, original: tuple[int, int]) -> Pixels | None:
+        """Return the mask of a photo that was of the `original` width and height."""
         from data.images import read_mask
 
         if not self.args.mask:
             return None
         size = photo.shape[1], photo.shape[0]
         if size not in self.masks:
-            self.masks[size] = read_mask(self.args.mask, size)
+            self.masks[size] = read_mask(self.args.mask, size, original)
         return self.masks[size]
 
     def painter(self, style: str) -> Painter:
@@ -430,8 +531,20 @@ def write_report(path: Path, outcomes: list[Outcome]) -> None:
     path.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
+def tell_notices(outcomes: list[Outcome]) -> None:
+    """Print what was not kept, a line for all files of which the same is to be said."""
+    inputs: dict[str, dict[str, None]] = {}
+    for outcome in outcomes:
+        for text in outcome.notices:
+            inputs.setdefault(text, {})[outcome.input] = None
+    for text, names in inputs.items():
+        first, more = next(iter(names)), len(names) - 1
+        print(f"notice: {first}{f' and {more} more' if more else ''}: {text}", file=sys.stderr)
+
+
 def conclude(outcomes: list[Outcome]) -> int:
     """Print what failed and how many of several photos were painted; return the exit code."""
+    tell_notices(outcomes)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     skipped = sum(outcome.status == "skipped" for outcome in outcomes)
     painted = len(outcomes) - len(failed) - skipped

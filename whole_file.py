@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from errors import UserError
+
 LONG_NAME_BYTES = 200
 
 
@@ -27,3 +29,15 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def told_of(path: Path | str) -> Iterator[None]:
+    """Make a UserError of what keeps a path from being written."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); expected a folder with room "
+            "and permission. Choose another with -o."
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from data.folders import files_below, is_photo
-from data.formats import SUFFIXES
+from data.folders import files_below, is_hidden
+from data.formats import RAW_SUFFIXES, SUFFIXES
 from data.images import Photo
 from data.pixels import Pixels
-from errors import UserError
+from errors import UserError, line_of
 from inference import film
 from inference.painter import parse_blend
 
@@ -24,6 +25,10 @@ STDIO = "-"
 AHEAD = 8
 """So many photos are read ahead, and so many paintings written behind, by a thread each."""
 LEAST_AHEAD = 2
+NAMES_TOLD = 5
+"""Of so many files that are left out the names are told."""
+WRITTEN_SUFFIXES = tuple(dict.fromkeys((*SUFFIXES, *film.SUFFIXES)))
+INPUT_SUFFIXES = (*WRITTEN_SUFFIXES, *RAW_SUFFIXES)
 WAITING_PIXELS = 50_000_000
 """Fewer where photos of the last one's size would be more than this together."""
 
@@ -62,29 +67,31 @@ class Outcome:
         return {key: value for key, value in asdict(self).items() if key not in optional or value}
 
 
-def plan(inputs: Sequence[str], output: Path | None, styles: Sequence[str]) -> list[Job]:
-    """Return each photo in each style with the file that its painting goes to.
+def plan(
+    inputs: Sequence[str], output: Path | None, styles: Sequence[str]
+) -> tuple[list[Job], list[str]]:
+    """Return each input in each style with the file that its painting goes to, and notices.
 
     Without `output` that is INPUT_STYLE in the current folder. In an output folder it is the
     photo's path below the folder that was given, below one more for each style where there are
-    several; what lies in the output folder is no input. Raises UserError for inputs that are not
-    there, and for outputs that would overwrite an input or one another.
+    several; what lies in the output folder is no input. Notices tell what of folders and globs is
+    left out. Raises UserError for folders and globs without an input, and for outputs that would
+    overwrite an input or one another.
     """
-    pairs = list(find_photos(inputs))
+    pairs, notices = find_inputs(inputs)
     if output is not None and any(_is_below(output, text) for text in inputs):
         pairs = [(source, path) for source, path in pairs if not _is_below(Path(source), output)]
     text = str(output) if output is not None else ""
-    files = (*SUFFIXES, *film.SUFFIXES)
     to_file = text == STDIO or (
-        output is not None and output.suffix.lower() in files and not output.is_dir()
+        output is not None and output.suffix.lower() in WRITTEN_SUFFIXES and not output.is_dir()
     )
     count = len(pairs) * len(styles)
     if to_file and count > 1:
         raise UserError(f"-o {text}: one file for {count} paintings; expected a folder.")
     if output is not None and not to_file and output.suffix and not output.is_dir() and count == 1:
         raise UserError(
-            f"-o {output}: suffix {output.suffix!r}; expected one of {', '.join(files)}, or "
-            "a folder."
+            f"-o {output}: suffix {output.suffix!r}; expected a folder, or one of "
+            f"{', '.join(WRITTEN_SUFFIXES)}."
         )
     sources = {_real_path(source) for source, _ in pairs if source != STDIO}
     taken: dict[str, str] = {}
@@ -95,10 +102,10 @@ def plan(inputs: Sequence[str], output: Path | None, styles: Sequence[str]) -> l
             if to_file or (output is None and source == STDIO):
                 target = Path(text or STDIO)
             elif output is not None:
-                target = output / (name if len(styles) > 1 else "") / relative
+                target = output / (name if len(styles) > 1 else "") / _written_as(relative)
             else:
-                suffix = relative.suffix if relative.suffix.lower() in files else ".png"
-                target = Path(f"{relative.stem}_{name}{suffix}")
+                written = _written_as(relative)
+                target = Path(f"{written.stem}_{name}{written.suffix}")
             jobs.append(Job(source, str(target), style))
             if str(target) == STDIO:
                 continue
@@ -114,7 +121,15 @@ def plan(inputs: Sequence[str], output: Path | None, styles: Sequence[str]) -> l
                     f"{target}: is an input; expected a place where nothing is lost. "
                     "Choose another with -o."
                 )
-    return jobs
+    return jobs, notices
+
+
+def _written_as(path: Path) -> Path:
+    """Return the name of a painting: its photo's, and one suffix more if that is none we write."""
+    suffix = path.suffix.lower()
+    if suffix in WRITTEN_SUFFIXES:
+        return path
+    return path.with_name(path.name + (".jpg" if suffix in RAW_SUFFIXES else ".png"))
 
 
 def _real_path(path: str) -> str:
@@ -137,30 +152,46 @@ def style_label(style: str) -> str:
     return "+".join(Path(name).stem for name, _ in parse_blend(style))
 
 
-def find_photos(inputs: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    """Yield each input photo and its path below the folder that was given (else its name).
+def find_inputs(inputs: Sequence[str]) -> tuple[list[tuple[str, Path]], list[str]]:
+    """Return each photo and film with its path below the folder that was given (else its name).
 
-    A file that was named is taken as it is; of folders and globs, files with a photo's suffix.
+    A file that was named is taken as it is; of folders and globs, files with a photo's or a film's
+    suffix. The list of notices says what else they hold. Raises UserError where there is nothing.
     """
+    found: list[tuple[str, Path]] = []
+    notices = []
     for text in dict.fromkeys(inputs):
         path = Path(text)
+        special: list[Path] = []
         if text == STDIO:
-            yield STDIO, Path("stdin.png")
-            continue
-        if path.is_dir():
-            files = sorted(file for file in files_below(path) if is_photo(file))
-            found = [(str(path / file), file) for file in files]
+            pairs = [(STDIO, Path("stdin.png"))]
+        elif path.is_dir():
+            below = sorted(file for file in files_below(path, special) if not is_hidden(file))
+            pairs = [(str(path / file), file) for file in below]
         elif path.exists() or not glob.has_magic(text):
-            found = [(text, Path(path.name))]
+            found.append((text, Path(path.name)))
+            continue
         else:
-            files = [Path(name) for name in sorted(glob.glob(text, recursive=True))]
-            found = [(str(p), Path(p.name)) for p in files if is_photo(Path(p.name))]
-        if not found:
+            names = sorted(glob.glob(text, recursive=True))
+            special = [Path(name) for name in names if not os.path.isfile(name)]
+            pairs = [(name, Path(os.path.basename(name))) for name in names]
+        left_out = [source for source, file in pairs if file.suffix.lower() not in INPUT_SUFFIXES]
+        left_out = sorted({*left_out, *map(str, special)})
+        pairs = [pair for pair in pairs if pair[0] not in set(left_out)]
+        if not pairs:
             raise UserError(
-                f"{text}: holds no photo; expected files that end in {', '.join(SUFFIXES)}. "
-                "Check the path."
+                f"{text}: holds no photo or film; expected files that end in "
+                f"{', '.join(INPUT_SUFFIXES)}. Check the path."
             )
-        yield from found
+        if left_out:
+            names = [os.path.basename(name) for name in left_out[:NAMES_TOLD]]
+            names += ["…"] if len(left_out) > NAMES_TOLD else []
+            told = ", ".join(names)
+            notices.append(
+                f"{text}: {len(left_out)} of its files are no photos or films and left out: {told}"
+            )
+        found += pairs
+    return found, notices
 
 
 def shard_of(text: str) -> tuple[int, int]:
@@ -198,10 +229,11 @@ def paint_all(
 
     Photos are read ahead and paintings written behind, in threads of their own, while the next one
     is painted: several at a time, for storage may be far away and some formats are slow to encode.
-    A UserError ends its job alone.
+    An error ends its job alone.
     """
     ahead = LEAST_AHEAD
-    with ThreadPoolExecutor(AHEAD) as readers, ThreadPoolExecutor(AHEAD) as writers:
+    readers, writers = ThreadPoolExecutor(AHEAD), ThreadPoolExecutor(AHEAD)
+    try:
         reading: deque[Future[Photo]] = deque()
         writing: deque[tuple[Outcome, Future[list[str]] | None]] = deque()
         rest = iter(jobs)
@@ -221,12 +253,15 @@ def paint_all(
                 )
                 writing.append((outcome, writers.submit(write, job, photo, pixels)))
                 del photo, pixels
-            except UserError as error:
-                writing.append((_failed(outcome, error), None))
+            except Exception as error:
+                writing.append((failed(outcome, error), None))
             while writing and (len(writing) > ahead or _is_settled(writing[0][1])):
                 yield _settled(*writing.popleft())
         while writing:
             yield _settled(*writing.popleft())
+    finally:  # what is being written is written whole or removed; what is read may never come
+        readers.shutdown(wait=False, cancel_futures=True)
+        writers.shutdown(cancel_futures=True)
 
 
 def _is_settled(written: Future[list[str]] | None) -> bool:
@@ -238,9 +273,20 @@ def _settled(outcome: Outcome, written: Future[list[str]] | None) -> Outcome:
         return outcome
     try:
         return replace(outcome, notices=(*outcome.notices, *written.result()))
-    except UserError as error:
-        return _failed(outcome, error)
+    except Exception as error:
+        return failed(outcome, error)
 
 
-def _failed(outcome: Outcome, error: UserError) -> Outcome:
-    return replace(outcome, status="failed", error=str(error))
+def failed(outcome: Outcome, error: Exception) -> Outcome:
+    """Return the outcome of a job that an error ended: it ends no other. `--debug` raises it."""
+    line = line_of(error)
+    if isinstance(error, BrokenPipeError) or "--debug" in sys.argv:
+        raise error
+    if line is None:
+        line = (
+            f"{type(error).__name__}: {error}; expected no such error, the fault is ours. Please "
+            "report what --debug shows."
+        )
+    if not isinstance(error, UserError):
+        line = f"{outcome.input}: {line}"
+    return replace(outcome, status="failed", error=line)

@@ -13,11 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from data.formats import check_place
 from errors import UserError
 from models.layout import STRIDE
 from models.style_file import find_style, load_style
 from models.transformer_net import TransformerNet
-from whole_file import whole_file
+from whole_file import told_of, whole_file
 
 FORMATS = ("onnx", "torchscript")
 CHECKED_SIZES = ((64, 64), (61, 83), (50, 97))  # rows, columns
@@ -52,10 +53,12 @@ def export(style: str, format_: str, path: Path) -> None:
         raise UserError(
             f"--export {format_}: no such format; expected one of {', '.join(FORMATS)}."
         )
+    check_place(path)
     network, _ = load_style(find_style(style))
     network = network.to(memory_format=torch.contiguous_format)
     example = torch.rand(1, 3, 64, 72)
-    with whole_file(path) as beside:
+    with told_of(path), whole_file(path) as beside:
+        beside.touch()  # where that cannot be, it is told of before the work
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # tracers warn of what the check below settles
             if format_ == "onnx":

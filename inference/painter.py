@@ -12,6 +12,7 @@ from data.resizing import resized
 from errors import UserError
 from inference.effects import masked, mixed, with_detail, with_photo_colors
 from inference.stylizer import Stylizer
+from models.layout import MIN_SIZE_PX
 
 FEATHER_SHARE = 0.004  # soft, and the outline stays
 USUAL_PIXELS = 1_000_000
@@ -66,6 +67,13 @@ class Painter:
             stroke_scale = max(1, math.sqrt(photo.shape[0] * photo.shape[1] / USUAL_PIXELS))
         if stroke_scale != 1:
             height, width = (max(1, round(s / stroke_scale)) for s in photo.shape[:2])
+            shorter = min(photo.shape[:2])
+            if min(height, width) < MIN_SIZE_PX <= shorter:
+                raise UserError(
+                    f"--stroke-scale {stroke_scale:g}: leaves {width} x {height} px to paint; "
+                    f"expected at least {MIN_SIZE_PX} px a side. Take at most "
+                    f"{shorter / MIN_SIZE_PX:.3g} for this photo."
+                )
             small = resized(photo, (width, height))
         paintings = [stylizer(small) for stylizer, _ in styles]
         painting = paintings[0]

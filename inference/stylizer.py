@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 import threading
@@ -14,7 +15,7 @@ from data.images import as_photo
 from data.pixels import Picture, Pixels, as_picture
 from errors import UserError
 from inference.grain import GRAIN, MAX_GRAIN, with_grain
-from inference.memory import available_bytes
+from inference.memory import fits_whole
 from models.layout import MIN_SIZE_PX, STRIDE
 from models.style_file import StyleInfo, find_style
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:  # it takes torch
     from inference.tiling import TiledPainter
 
 ENGINES = ("auto", "openvino", "torch")
-BYTES_PER_PIXEL = 400
-"""What painting a photo whole takes at its peak (docs/painting.md)."""
-MEMORY_SHARE = 0.5
 MARGIN_PX = 24
 """So much of a photo is mirrored around it and painted with it: networks paint a line along the
 edge of what they see, some a strip (docs/painting.md)."""
@@ -62,8 +60,12 @@ class Stylizer:
         in tiles of that side (0: only photos that memory would not hold whole). `grain` is noise,
         in levels of 255, for flat areas, which get no strokes else (0: none). `margin_px` is how
         much is mirrored around a photo and painted with it, then cropped (`MARGINS_PX`). Raises
-        UserError.
+        UserError, TypeError for a style that is no name or path.
         """
+        if not isinstance(style, str | os.PathLike):
+            raise TypeError(
+                f"a style of type {type(style).__name__}; expected its name or the path of its file"
+            )
         if not 0 <= grain <= MAX_GRAIN:
             raise UserError(
                 f"--grain {grain}: expected 0 to {MAX_GRAIN}. Leave it out for {GRAIN}."
@@ -90,8 +92,8 @@ class Stylizer:
 
         `photo` is a PIL image, which is painted upright, in sRGB and keeps its transparency, as
         stylize.py has it; or pixels, a uint8 array, H × W × 3. Raises UserError for a side under
-        16 px, ValueError for an array of another shape or type. Threads may share it: one photo is
-        painted at a time, with all cores.
+        16 px, ValueError for an array of another shape or dtype, TypeError for anything else.
+        Threads may share it: one photo is painted at a time, with all cores.
         """
         given = as_photo(photo)
         height, width = given.pixels.shape[:2]
@@ -107,7 +109,7 @@ class Stylizer:
     def _paint(self, pixels: Pixels, into: Pixels | None) -> Pixels:
         """Return the painting; tiles are written into an array, where there is one to spare."""
         height, width = pixels.shape[:2]
-        if self.tile_px or height * width * BYTES_PER_PIXEL > MEMORY_SHARE * available_bytes():
+        if self.tile_px or not fits_whole(height * width):
             return self._paint_in_tiles(pixels, into)
         try:
             return self.engine.paint(pixels)

@@ -14,7 +14,6 @@ import torch
 from models.layout import weight_shapes
 from models.style_file import Array, StyleFileError, check_weights
 
-
 FIRST_WEIGHT = "conv1.conv2d.weight"
 
 
@@ -22,9 +21,9 @@ def import_state(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     """Return the model keys and the weights of a foreign network, as ours.
 
     `path` is a state dict as the fast_neural_style example of pytorch/examples saves it, or a
-    checkpoint that holds one: names like `conv1.conv2d.weight`, pictures of 0 to 255 in and out, nearest-neighbour upsampling, no tanh.
-    Biases that a normalisation cancels, and its unused running statistics, are left out. Raises
-    StyleFileError.
+    checkpoint that holds one: names like `conv1.conv2d.weight`, pictures of 0 to 255 in and out,
+    nearest-neighbour upsampling, no tanh. Biases that a normalisation cancels, and its unused
+    running statistics, are left out. Raises StyleFileError.
     """
     foreign = _read_torch_state(path)
     blocks = sum(1 for name in foreign if re.fullmatch(r"res\d+\.conv1\.conv2d\.weight", name))

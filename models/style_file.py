@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save
 
 from errors import CommandLine, UserError, run_program
 from models.layout import weight_shapes
-from whole_file import whole_file
+from whole_file import told_of, whole_file
 
 if TYPE_CHECKING:
     import torch
@@ -330,7 +330,8 @@ def main() -> int:
     model, weights = import_state(args.file)
     style = {name: getattr(args, name) for name in ("title", "artist", "licence", "credit")}
     info = StyleInfo(output.stem, {"model": model, "style": style})
-    write_style(output, weights, info, "float32")  # the same pixels, to the last bit or so
+    with told_of(output):
+        write_style(output, weights, info, "float32")  # the same pixels, to the last bit or so
     print(output)
     return 0
 

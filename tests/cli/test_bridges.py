@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import OrderedDict
 from pathlib import Path
@@ -18,7 +19,7 @@ from inference import export as export_module
 from inference.openvino_engine import CORE
 from inference.stylizer import Stylizer
 from models.foreign import import_state
-from models.style_file import load_style
+from models.style_file import StyleFileError, load_style
 from tests.conftest import PHOTOS, Run
 
 
@@ -139,12 +140,14 @@ def test_what_cannot_be_imported(run: Run, tmp_path: Path) -> None:
         ("list.pth", "list.pth: holds list; expected a state dict of fast_neural_style"),
         ("damaged.pth", "layers.1.0.conv.weight are (2,); expected (8, 4, 3, 3)"),
     ):
-        out = tmp_path / "out.safetensors"
-        done = run("-m", "models.style_file", "import", tmp_path / name, "-o", out)
-        assert done.returncode == 2
-        assert message in done.stderr
-        assert done.stderr.count("\n") == 1
-        assert not out.exists()
+        with pytest.raises(StyleFileError, match=re.escape(message)):
+            import_state(tmp_path / name)
+    out = tmp_path / "out.safetensors"
+    done = run("-m", "models.style_file", "import", tmp_path / name, "-o", out)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("format_", ["onnx", "torchscript"])

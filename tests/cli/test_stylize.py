@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import stylize
 from data.encoding import write_pixels
 from data.images import read_bytes, read_photo
+from inference.batch import Outcome
 from models.card import card
 from models.style_file import read_info
-from tests.conftest import PHOTOS, ROOT, Run, size_of
+from tests.conftest import PHOTOS, ROOT, Run, heed_sigint, size_of
 
 
 def test_a_folder_with_a_bad_file_and_odd_ones(run: Run, style: Path, tmp_path: Path) -> None:
@@ -126,12 +131,15 @@ def test_one_photo_to_one_file_and_the_default_name(run: Run, style: Path, tmp_p
     [
         (["none.jpg"], "none.jpg: No such file or directory; expected an image file"),
         (["none*.jpg"], "none*.jpg: holds no photo"),
-        (["tests/unit"], "tests/unit: holds no photo; expected files that end in .jpg"),
+        (["tests/unit"], "tests/unit: holds no photo or film; expected files that end in"),
         (
             [f"{PHOTOS}/*.jpg", "-o", "one.jpg"],
             "-o one.jpg: one file for 6 paintings; expected a folder",
         ),
-        ([f"{PHOTOS}/coffee.jpg", "-o", "a.psd"], "a.psd: suffix '.psd'; expected one of .jpg"),
+        (
+            [f"{PHOTOS}/coffee.jpg", "-o", "a.psd"],
+            "a.psd: suffix '.psd'; expected a folder, or one of .jpg",
+        ),
         (
             [f"{PHOTOS}/coffee.jpg", "-o", str(PHOTOS)],
             "is an input; expected a place where nothing",
@@ -159,6 +167,28 @@ def test_one_photo_to_one_file_and_the_default_name(run: Run, style: Path, tmp_p
         ),
         ([f"{PHOTOS}/coffee.jpg", "--style", "README.md"], "README.md: cannot be read ("),
         (["README.md"], "README.md: cannot be read (not an image we know); expected a JPEG"),
+        (
+            [f"{PHOTOS}/coffee.jpg", "--scale", "1000"],
+            "600000 x 400000 px to paint, by --size-px, --scale or --stroke-scale; expected at",
+        ),
+        (
+            [f"{PHOTOS}/coffee.jpg", "--size-px", "1000000"],
+            "1000000 x 666667 px to paint, by --s",
+        ),
+        ([f"{PHOTOS}/coffee.jpg", "--stroke-scale", "0.001"], "600000 x 400000 px to paint, by --"),
+        (
+            [f"{PHOTOS}/coffee.jpg", "--stroke-scale", "1000"],
+            "--stroke-scale 1000: leaves 1 x 1",
+        ),
+        ([f"{PHOTOS}/coffee.jpg", "--scale", "inf"], "--scale inf; expected more than 0, at most"),
+        (
+            [f"{PHOTOS}/coffee.jpg", "--size-px", "17000", "-o", "a.webp"],
+            "a.webp: 17000 x 11333 px; expected at most 16383 px a side in WebP. Choose another",
+        ),
+        (
+            ["--export", "onnx", "/dev/null/a.onnx"],
+            "a.onnx: /dev/null cannot be written to; expec",
+        ),
         ([f"{PHOTOS}/coffee.jpg", "--strength", "1.5"], "--strength 1.5; expected 0 to 1"),
         ([f"{PHOTOS}/coffee.jpg", "--smooth", "-1"], "--smooth -1.0; expected 0 to 1"),
         ([f"{PHOTOS}/coffee.jpg", "--stroke-scale", "0"], "0; expected more than 0, or auto"),
@@ -252,14 +282,18 @@ def test_a_folder_goes_on_where_it_stopped_and_in_shares(
 
 
 def test_looks_from_the_command_line(run: Run, style: Path, tmp_path: Path) -> None:
-    """Strength 0 is the photo, whatever else is asked; stdin and stdout take any format."""
+    """Strength 0 is the photo, whatever else is asked; what comes out is of what came in."""
     content = (PHOTOS / "chelsea.jpg").read_bytes()
+    as_png = io.BytesIO()
+    Image.open(io.BytesIO(content)).save(as_png, "PNG")
     command = [sys.executable, "stylize.py", "-", "--style", str(style), "-o", "-"]
     options = ["--strength", "0", "--preserve-color", "--stroke-scale", "2", "--scale", "0.5"]
-    done = subprocess.run([*command, *options], cwd=ROOT, input=content, capture_output=True)
-    assert done.returncode == 0, done.stderr
-    painted = read_photo(done.stdout, "").pixels
-    np.testing.assert_array_equal(painted, read_photo(content, "", scale=0.5).pixels)
+    for given, away in ((content, 2), (as_png.getvalue(), 0)):
+        done = subprocess.run([*command, *options], cwd=ROOT, input=given, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout[:3] == given[:3]
+        painted = read_photo(done.stdout, "").pixels.astype(int)
+        assert np.abs(painted - read_photo(given, "", scale=0.5).pixels).mean() <= away
 
 
 def test_strokes_as_large_as_the_photo_asks_for(run: Run, style: Path, tmp_path: Path) -> None:
@@ -343,3 +377,101 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (128 + 13, b"")
+
+
+def test_one_bad_input_stops_nothing(run: Run, style: Path, tmp_path: Path) -> None:
+    good, text, pipe = tmp_path / "good.jpg", tmp_path / "notes.txt", tmp_path / "pipe.jpg"
+    with Image.open(PHOTOS / "coffee.jpg") as photo:
+        photo.resize((60, 40)).save(good)
+    text.write_text("hello")
+    os.mkfifo(pipe)
+    inputs = (text, tmp_path / "none.jpg", pipe, good, tmp_path / "none.mp4")
+    report = tmp_path / "report.json"
+    done = run("stylize.py", *inputs, "--style", style, "-o", tmp_path / "out", "--report", report)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "painted 1 of 5 photos; 4 failed" in done.stderr
+    assert f"error: {text}: cannot be read (not an image we know)" in done.stderr
+    assert f"error: {pipe}: is a pipe, a socket or a device; expected an image" in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.jpg"]
+    assert json.loads(report.read_text())["failed"] == 4
+
+
+def test_an_animation_is_painted_whole_wherever_it_comes_from(style: Path, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (40, 30), (50 * i, 90, 120)) for i in range(4)]
+    path = tmp_path / "a.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=[50, 60, 70, 80])
+    command = [sys.executable, "stylize.py", "--style", str(style)]
+    piped = subprocess.run([*command, "-"], cwd=ROOT, input=path.read_bytes(), capture_output=True)
+    assert piped.returncode == 0, piped.stderr
+    out, still = tmp_path / "out.png", tmp_path / "still.jpg"
+    options = [str(path), "--json", "--strength", "0", "-o"]
+    done = subprocess.run([*command, *options, out], cwd=ROOT, capture_output=True, text=True)
+    said = json.loads(done.stdout)
+    assert (said["width"], said["height"], said["status"]) == (40, 30, "painted")
+    for content in (piped.stdout, out.read_bytes()):
+        with Image.open(io.BytesIO(content)) as animation:
+            durations = []
+            for i in range(4):
+                animation.seek(i)
+                durations.append(animation.info["duration"])
+        assert durations == [50, 60, 70, 80]
+    done = subprocess.run([*command, *options, still], cwd=ROOT, capture_output=True, text=True)
+    assert f"notice: {path}: 3 of its 4 frames are not kept" in done.stderr
+    assert json.loads(done.stdout)["notices"] == ["3 of its 4 frames are not kept"]
+
+
+def test_a_mask_fits_the_photo_before_and_after_resizing(
+    run: Run, style: Path, tmp_path: Path
+) -> None:
+    """The left half is white, and alpha is opaque: only there it is painted."""
+    photo = Image.open(PHOTOS / "coffee.jpg").resize((96, 64))
+    photo.save(tmp_path / "photo.png")
+    for name, size in (("before", (96, 64)), ("after", (48, 32))):
+        mask = Image.new("RGBA", size, (0, 0, 0, 255))
+        mask.paste((255, 255, 255, 255), (0, 0, size[0] // 2, size[1]))
+        mask.save(tmp_path / f"{name}.png")
+        out = tmp_path / f"{name}_out.png"
+        options = ("--mask", tmp_path / f"{name}.png", "--feather-px", 0, "--size-px", 48)
+        done = run("stylize.py", tmp_path / "photo.png", "--style", style, "-o", out, *options)
+        assert done.returncode == 0, done.stderr
+        painted = np.asarray(Image.open(out)).astype(int)
+        expected = read_photo(read_bytes(tmp_path / "photo.png"), "", longer_px=48).pixels
+        away = np.abs(painted - expected).mean((0, 2))
+        assert away[:22].min() > 5
+        assert away[26:].max() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_one_signal_ends_it_even_where_a_read_never_ends(
+    style: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    reading, writing = os.pipe()
+    command = [sys.executable, "stylize.py", f"/dev/fd/{reading}", "--style", style]
+    with subprocess.Popen(
+        [*command, PHOTOS / "coffee.jpg", "-o", tmp_path / "out"],
+        cwd=ROOT,
+        pass_fds=(reading,),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed_sigint,
+    ) as process:
+        time.sleep(3)
+        process.send_signal(number)
+        assert process.wait(10) == 128 + number, process.stderr.read()
+    os.close(reading)
+    os.close(writing)
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_what_is_to_be_said_of_many_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = [
+        Outcome(f"{i}.jpg", "", "s", "painted", notices=("lost", f"only {i}")[: 2 if i else 1])
+        for i in range(3)
+    ]
+    stylize.tell_notices(outcomes)
+    assert capsys.readouterr().err.splitlines() == [
+        "notice: 0.jpg and 2 more: lost",
+        "notice: 1.jpg: only 1",
+        "notice: 2.jpg: only 2",
+    ]

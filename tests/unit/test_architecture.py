@@ -22,7 +22,10 @@ MAY_IMPORT = {
 PROGRAMS = ("train", "stylize", "optimize", "compare")
 HOMES = {
     "PIL": {str(path.relative_to(ROOT)) for path in (ROOT / "data").glob("*.py")},
-    "pillow_heif": {"data/formats.py"},
+    "pillow_heif": {"data/formats.py", "data/source.py"},
+    "tifffile": {"data/tiff.py"},
+    "imagecodecs": {"data/cicp.py", "data/colour.py", "data/source.py"},
+    "rawpy": {"data/raw.py"},
     "yaml": {"configs/schema.py"},
     "torchvision": {"models/vgg.py"},
     "tensorboard": set(),
@@ -32,7 +35,7 @@ HOMES = {
     "argparse": {f"{program}.py" for program in PROGRAMS} | {"errors.py"},
     "pypdl": {"data/coco.py"},
     "openvino": {"inference/openvino_engine.py", "inference/export.py"},
-    "av": {"inference/film.py"},
+    "av": {"inference/film.py"},  # which hands it to the files beside it
     "cv2": {"inference/smoothing.py"},
     "onnx": {"inference/export.py"},
     "psutil": {"inference/memory.py"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from collections import Counter
@@ -27,25 +29,87 @@ def photos(tmp_path: Path) -> Path:
 
 def test_folders_are_mirrored(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert [job.target for job in plan([str(photos)], out, ["mine"])] == [
+    assert [job.target for job in plan([str(photos)], out, ["mine"])[0]] == [
         str(out / "a.jpg"),
         str(out / "deep/b.PNG"),
     ]
-    several = plan([str(photos)], out, ["one", "two"])
+    several, _ = plan([str(photos)], out, ["one", "two"])
     assert [job.target for job in several][::2] == [str(out / s / "a.jpg") for s in ("one", "two")]
-    alone = plan([str(photos / "a.jpg")], None, ["x/mine.safetensors:0.7,two:0.3"])
+    alone, _ = plan([str(photos / "a.jpg")], None, ["x/mine.safetensors:0.7,two:0.3"])
     assert alone[0].target == "a_mine+two.jpg"
-    assert plan(["-"], None, ["mine"]) == [Job("-", "-", "mine")]
+    assert plan(["-"], None, ["mine"]) == ([Job("-", "-", "mine")], [])
 
 
 def test_paintings_of_an_earlier_run_are_no_photos(photos: Path) -> None:
     out = photos / "painted"
-    first = plan([str(photos)], out, ["mine"])
+    first, _ = plan([str(photos)], out, ["mine"])
     for job in first:
         Path(job.target).parent.mkdir(parents=True, exist_ok=True)
         Path(job.target).touch()
-    assert plan([str(photos)], out, ["mine"]) == first
+    assert plan([str(photos)], out, ["mine"])[0] == first
     assert len(first) == 2
+
+
+def test_films_are_inputs_and_what_is_left_out_is_told(photos: Path, tmp_path: Path) -> None:
+    for name in ("walk.MP4", "deep/x.txt", "deep/talk: one.webm", "old.jfif"):
+        (photos / name).touch()
+    os.mkfifo(photos / "deep/fifo.png")
+    jobs, notices = plan([str(photos)], tmp_path / "out", ["mine"])
+    assert [Path(job.source).name for job in jobs] == [
+        "a.jpg",
+        "b.PNG",
+        "talk: one.webm",
+        "old.jfif",
+        "walk.MP4",
+    ]
+    assert notices == [
+        f"{photos}: 3 of its files are no photos or films and left out: fifo.png, x.txt, notes.txt"
+    ]
+    jobs, notices = plan([f"{photos}/*"], tmp_path / "out", ["mine"])
+    assert [Path(job.source).name for job in jobs] == ["a.jpg", "old.jfif", "walk.MP4"]
+    assert notices == [
+        f"{photos}/*: 2 of its files are no photos or films and left out: deep, notes.txt"
+    ]
+    jobs, notices = plan([f"{photos}/*.MP4"], tmp_path / "out", ["mine"])
+    assert ([Path(job.source).name for job in jobs], notices) == (["walk.MP4"], [])
+
+
+def test_names_that_we_do_not_write_get_a_suffix(photos: Path, tmp_path: Path) -> None:
+    (photos / "a.NEF").touch()
+    named = [str(photos / name) for name in ("notes.txt", "a.jpg", "a.NEF")]
+    jobs, _ = plan(named, tmp_path / "out", ["mine"])
+    assert [Path(job.target).name for job in jobs] == ["notes.txt.png", "a.jpg", "a.NEF.jpg"]
+    jobs, _ = plan(named, None, ["mine"])
+    assert [job.target for job in jobs] == ["notes.txt_mine.png", "a_mine.jpg", "a.NEF_mine.jpg"]
+
+
+@pytest.mark.parametrize("of", ["reading", "painting", "writing"])
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("odd"), "1: ValueError: odd; expected no such error, the fault is ours."),
+        (MemoryError(), "1: there is not enough memory; expected room for the work."),
+        (OSError(errno.ENOSPC, "No space", "/tmp/x"), "1: /tmp/x: No space; expected room"),
+    ],
+)
+def test_any_error_is_that_of_its_photo_alone(of: str, error: Exception, line: str) -> None:
+    jobs = [Job(str(i), f"{i}.png", "s") for i in range(3)]
+    photo = Photo(np.zeros((4, 5, 3), np.uint8), None)
+
+    def fail(job: Job, when: str) -> None:
+        if (job.source, when) == ("1", of):
+            raise error
+
+    outcomes = list(
+        paint_all(
+            jobs,
+            lambda job: fail(job, "reading") or photo,
+            lambda job, photo: fail(job, "painting") or photo.pixels,
+            lambda job, photo, pixels: fail(job, "writing") or [],
+        )
+    )
+    assert [outcome.status for outcome in outcomes] == ["painted", "failed", "painted"]
+    assert outcomes[1].error.startswith(line)
 
 
 def test_style_labels() -> None:

@@ -91,6 +91,16 @@ def test_larger_strokes_keep_the_photos_detail(photo: Pixels) -> None:
     assert np.abs(luma(painted) - luma(photo)).mean() < 0.4 * lost
 
 
+def test_strokes_that_are_too_large_for_the_photo(photo: Pixels) -> None:
+    paint = Painter(Look("same", stroke_scale=1000), lambda _: lambda small: small)
+    small = photo[:32, :64]
+    with pytest.raises(UserError, match=r"^--stroke-scale 1000: leaves 1 x 1 px to paint; expec"):
+        paint(small)
+    with pytest.raises(UserError, match=r"at least 16 px a side\. Take at most 2 for this photo"):
+        paint(small)
+    assert Painter(Look("same", stroke_scale=2), lambda _: lambda x: x)(small).shape == small.shape
+
+
 def test_strokes_grow_with_the_photo() -> None:
     sizes = []
 

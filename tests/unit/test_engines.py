@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from configs.schema import load_config
 from data.images import read_bytes, read_photo
 from errors import UserError
-from inference import openvino_engine, tiling, torch_engine
+from inference import memory, openvino_engine, tiling, torch_engine
 from inference import stylizer as stylizer_module
 from inference.openvino_engine import ANY_SIZE, OpenVinoEngine
 from inference.stylizer import Stylizer
@@ -473,7 +473,7 @@ def test_too_little_memory_means_tiles(tmp_path: Path, monkeypatch: pytest.Monke
         tiling.TiledPainter, "paint", lambda _, pixels, into: painted.append(1) or pixels
     )
     assert np.array_equal(stylizer(photo(90, 70)), whole)
-    monkeypatch.setattr(stylizer_module, "available_bytes", lambda: 1_000_000)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1_000_000)
     stylizer(photo(90, 70))
     assert painted == [1]
 
@@ -504,6 +504,15 @@ def test_a_device_that_runs_out_of_memory_falls_back_to_tiles(
     assert capsys.readouterr().err.splitlines()[0] == (
         "notice: 90 x 70 px are more than cpu holds at once; painting in tiles"
     )
+
+
+def test_what_is_no_photo_or_style_is_a_type_error(tmp_path: Path) -> None:
+    stylizer = Stylizer(style_file(tmp_path), "cpu")
+    for photo, kind in (("a.jpg", "str"), (tmp_path, "PosixPath"), (b"", "bytes"), (None, "None")):
+        with pytest.raises(TypeError, match=rf"{kind}.*; expected a PIL image, or a uint8 array"):
+            stylizer(photo)
+    with pytest.raises(TypeError, match="a style of type int; expected its name or the path"):
+        Stylizer(5)
 
 
 def test_a_pil_image_or_an_array_comes_back_as_it_went_in(tmp_path: Path) -> None:

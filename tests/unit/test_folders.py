@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from data.folders import files_below, is_photo
@@ -21,9 +22,19 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     expected = [Path("deep/a.jpg"), Path("deep/linked/a.jpg")]
     assert sorted(files_below(photos)) == expected
     assert Photos(photos).names == [str(path) for path in expected]
-    jobs = plan([str(photos)], tmp_path / "out", ["mine"])
+    jobs, _ = plan([str(photos)], tmp_path / "out", ["mine"])
     assert [job.source for job in jobs] == [str(photos / path) for path in expected]
     assert [job.target for job in jobs] == [str(tmp_path / "out" / path) for path in expected]
+
+
+def test_what_would_be_waited_for_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    os.mkfifo(tmp_path / "deep/fifo.jpg")
+    (tmp_path / "null.jpg").symlink_to(os.devnull)
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nothing")  # which reading it will tell
+    special: list[Path] = []
+    assert list(files_below(tmp_path, special)) == [Path("gone.jpg")]
+    assert sorted(special) == [tmp_path / "deep/fifo.jpg", tmp_path / "null.jpg"]
 
 
 def test_hidden_files_are_no_photos() -> None:

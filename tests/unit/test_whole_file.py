@@ -23,7 +23,12 @@ def test_a_name_may_be_as_long_as_the_system_takes_it(tmp_path: Path, name: str)
 def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_text("before")
-    with pytest.raises(KeyboardInterrupt), whole_file(path) as beside:
-        beside.write_text("half")
-        raise KeyboardInterrupt
+
+    def write_half() -> None:
+        with whole_file(path) as beside:
+            beside.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
     assert [(found, found.read_text()) for found in tmp_path.iterdir()] == [(path, "before")]
