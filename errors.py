@@ -17,6 +17,8 @@ from typing import NoReturn
 
 EXIT_USER_ERROR = 2
 EXIT_SIGNAL = 128  # plus the signal's number, as shells have it
+_told: list[int] = []
+"""The signals that came to end the program."""
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -30,12 +32,6 @@ class Stopped(Exception):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
-
-
-class _Ended(SystemExit):
-    """A signal ends the program at once; its code is the exit code."""
-
-    code: int
 
 
 class CommandLine(argparse.ArgumentParser):
@@ -56,12 +52,16 @@ def run_program(main: Callable[[], int]) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need be no text
         utf = sys.stdout.encoding.lower().startswith("utf")
         sys.stdout.reconfigure(errors="surrogateescape" if utf else "backslashreplace")
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no hang-up; behind nohup it is ignored
+    for name in ("stdout", "stderr"):  # closed, as some programs start others
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, as long as the program
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no hang-up; nohup has it ignored
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
     try:
         code = main()
+        end_if_told()
         sys.stdout.flush()
         sys.exit(code)
     except BrokenPipeError:
@@ -73,16 +73,17 @@ def run_program(main: Callable[[], int]) -> NoReturn:
     except Stopped as stopped:
         sys.exit(EXIT_SIGNAL + stopped.number)
     except Exception as error:
+        if _told:  # a library that is being imported makes another error of what a signal raised
+            _leave(EXIT_SIGNAL + _told[-1])
         line = line_of(error)
         if line is None or "--debug" in sys.argv:
             raise
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {one_line(line)}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        _leave(EXIT_SIGNAL + signal.SIGINT)
-    except _Ended as ended:
-        _leave(ended.code)
+        if not _told:  # another handler's
+            print("interrupted", file=sys.stderr)
+        _leave(EXIT_SIGNAL + (_told[-1] if _told else signal.SIGINT))
 
 
 def line_of(error: Exception) -> str | None:
@@ -108,11 +109,32 @@ def line_of(error: Exception) -> str | None:
     return None
 
 
+def one_line(text: str) -> str:
+    """Return a message without the line breaks that libraries put into theirs."""
+    return " ".join(text.splitlines())
+
+
+def end_if_told() -> None:
+    """Raise KeyboardInterrupt if a signal has come before.
+
+    It raised that already, but a library's callback may have swallowed it. Long loops ask here.
+    """
+    if _told:
+        raise KeyboardInterrupt
+
+
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     """End as after Ctrl-C, so that no half-written file is left."""
-    with suppress(OSError):  # the terminal is gone
-        print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
-    raise _Ended(EXIT_SIGNAL + number)
+    if not _told:
+        with suppress(OSError):  # the terminal is gone
+            name = "interrupted" if number == signal.SIGINT else f"stopped by {_name_of(number)}"
+            print(name, file=sys.stderr)
+    _told.append(number)
+    raise KeyboardInterrupt
+
+
+def _name_of(number: int) -> str:
+    return signal.Signals(number).name
 
 
 def _leave(code: int) -> NoReturn:

@@ -31,8 +31,8 @@ from data.resizing import resized
 from data.tensors import to_pixels
 from errors import CommandLine, Stopped, UserError, run_program
 from inference.effects import with_photo_colors
-from inference.film import SUFFIXES as FILM_SUFFIXES
 from inference.film import write_film
+from inference.film_formats import SUFFIXES as FILM_SUFFIXES
 from inference.memory import available_bytes
 from models.device import expect_same_sizes, resolve_device
 from progress import progress_bar

@@ -9,6 +9,7 @@ import argparse
 import io
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import threads  # noqa: F401, it is for torch to read
 
-from errors import EXIT_USER_ERROR, CommandLine, UserError, run_program
+from errors import EXIT_USER_ERROR, CommandLine, UserError, end_if_told, run_program
 
 if TYPE_CHECKING:  # --help does without them
     from data.animation import PaintedAnimation
@@ -34,6 +35,8 @@ EXIT_SOME_FAILED = 1
 ALL = "all"
 PHOTO, ANIMATION, FILM = "photo", "animation", "film"
 MAX_SCALE = 10_000
+DARK = 8
+"""A mask without a larger value is a mistake, of those who write 0 and 1 for instance."""
 MAX_SIZE_PX = 1_000_000_000
 
 
@@ -162,19 +165,21 @@ def main() -> int:
     # OpenVINO loads its converter of other formats where it can: 0.1 s that painting does not need.
     sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
     from data.formats import check_writable
-    from inference.batch import paint_all, plan, shard_of
+    from inference.batch import STDIO, paint_all, plan, shard_of
     from progress import progress_bar
 
     styles = styles_of(args.style)
-    planned, left_out = plan(args.inputs, args.output, ["sheet"] if args.sheet else styles)
+    studio = Studio(args, styles)
+    name = studio.stdin_name() if STDIO in args.inputs else ""
+    columns = ["sheet"] if args.sheet else styles
+    planned, left_out, outcomes = plan(args.inputs, args.output, columns, name)
     for notice in left_out:
         print(f"notice: {notice}", file=sys.stderr)
     index, count = shard_of(args.shard)
     jobs = planned[index::count]
-    outcomes: list[Outcome] = []
     if len(planned) > 1 and not args.overwrite:
-        jobs, outcomes = without_finished(jobs)
-    studio = Studio(args, styles)
+        jobs, finished = without_finished(jobs)
+        outcomes += finished
     jobs, refused = studio.checked(jobs)
     outcomes += refused
     if args.report:
@@ -214,7 +219,7 @@ def without_finished(jobs: list[Job]) -> tuple[list[Job], list[Outcome]]:
 
     todo, skipped = [], []
     for job in jobs:
-        if Path(job.target).exists():
+        if os.path.exists(job.target):
             skipped.append(Outcome(job.source, job.target, job.style, "skipped"))
         else:
             todo.append(job)
@@ -255,15 +260,17 @@ class Studio:
         """Raise UserError for a place that cannot be written, or a file that would be lost."""
         from data.formats import SUFFIXES, check_writable
         from inference.batch import STDIO
-        from inference.film_output import FILM_CODECS
+        from inference.film_formats import FILM_CODECS
 
         film = self.kind_of(job) == FILM
         if film and self.args.sheet:
             raise UserError(f"--sheet {job.source}: is a film; expected photos. Name those.")
         target = Path(job.target)
+        if job.target == STDIO and sys.stdout.name == os.devnull:  # `run_program` found it closed
+            raise UserError("-o -: the standard output is closed; expected a pipe or a file.")
         if film or job.target != STDIO:
             check_writable(target, tuple(FILM_CODECS) if film else SUFFIXES)
-            if target.exists() and not self.args.overwrite:
+            if os.path.exists(target) and not self.args.overwrite:
                 raise UserError(
                     f"{target}: exists; expected a new file. Add --overwrite, or choose another "
                     "with -o."
@@ -271,21 +278,52 @@ class Studio:
 
     def kind_of(self, job: Job) -> str:
         """Return whether a job's input is a PHOTO, an ANIMATION (or several pages), or a FILM."""
-        from data.animation import number_of_frames
         from inference.batch import STDIO
-        from inference.film import is_film
+        from inference.film_formats import is_film
 
         source = job.source
         if source not in self.kinds:
-            several = number_of_frames(self.stdin if source == STDIO else Path(source)) > 1
-            kind = ANIMATION if several and not self.args.sheet else PHOTO
-            self.kinds[source] = FILM if is_film(Path(source)) else kind
+            kind = FILM if is_film(Path(source)) else PHOTO
+            if kind == PHOTO and not self.args.sheet:
+                kind = self._kind_of_image(self.stdin if source == STDIO else Path(source))
+            self.kinds[source] = kind
         return self.kinds[source]
+
+    def _kind_of_image(self, image: Path | bytes) -> str:
+        """Return whether an image file, or its content, is a PHOTO or an ANIMATION."""
+        from data.formats import begins_as_jpeg
+
+        if begins_as_jpeg(image):  # the usual photo, without the 5 ms that the next import takes
+            return PHOTO
+        from data.frames import number_of_frames
+
+        return ANIMATION if number_of_frames(image) > 1 else PHOTO
 
     @cached_property
     def stdin(self) -> bytes:
-        """What the standard input holds."""
-        return sys.stdin.buffer.read()
+        """What the standard input holds. Raises UserError for one that is closed or has no end."""
+        from inference.memory import GIB, available_bytes
+
+        if sys.stdin is None:
+            raise UserError("-: the standard input is closed; expected a photo. Pipe one in.")
+        most = min(4 * GIB, available_bytes() // 4)
+        content = sys.stdin.buffer.read(most + 1)
+        if len(content) > most:
+            raise UserError(
+                f"-: more than {most / GIB:.1f} GiB; expected a photo that memory holds. Give its "
+                "file as INPUT."
+            )
+        return content
+
+    def stdin_name(self) -> str:
+        """Return what the standard input would be called as a file, by its format."""
+        from data.formats import ImageError, suffix_of
+        from data.images import open_image
+
+        try:
+            return f"stdin{suffix_of(open_image(self.stdin, '-').format or '')}"
+        except ImageError:  # which reading it will tell
+            return "stdin.png"
 
     def open_styles(self) -> None:
         """Load every style. Raises UserError."""
@@ -337,8 +375,8 @@ class Studio:
         from data.sheets import picture_sheet
 
         pixels = photo.pixels
-        mask = self._mask(pixels, photo.original_size)
         try:
+            mask = self._mask(pixels, photo.original_size)
             if not self.args.sheet:
                 return self.painter(job.style)(pixels, mask)
             pictures = [pixels, *(self.painter(style)(pixels, mask) for style in self.styles)]
@@ -421,6 +459,7 @@ class Studio:
             smoother = Smoother(args.smooth)
 
         def paint(frame: Pixels) -> Pixels:
+            end_if_told()
             size = frame.shape[1], frame.shape[0]
             self.check_size(job, *resized_size(size, args.size_px or 0, args.scale))
             frame = resize_pixels(frame, args.size_px or 0, args.scale)
@@ -443,7 +482,14 @@ class Studio:
             return None
         size = photo.shape[1], photo.shape[0]
         if size not in self.masks:
-            self.masks[size] = read_mask(self.args.mask, size, original)
+            mask = read_mask(self.args.mask, size, original)
+            if (most := int(mask.max())) < DARK:
+                print(
+                    f"notice: {self.args.mask}: its largest value is {most} of 255; so nearly "
+                    "nothing is painted",
+                    file=sys.stderr,
+                )
+            self.masks[size] = mask
         return self.masks[size]
 
     def painter(self, style: str) -> Painter:

@@ -21,7 +21,7 @@ from data.frame_writers import (
     write_tiff,
     write_webp,
 )
-from data.frames import Animation, number_of_frames, read_animation
+from data.frames import Animation, read_animation
 from data.images import Photo, open_image, read_photo
 from data.metadata import NO_METADATA
 from data.pixels import Picture, Pixels, as_picture
@@ -29,8 +29,6 @@ from data.resizing import resized
 from errors import UserError
 from progress import progress_bar
 from whole_file import whole_file
-
-__all__ = ["PaintedAnimation", "number_of_frames", "paint_animation", "write_frames"]
 
 TIMED = {"GIF": write_gif, "PNG": write_png, "WEBP": write_webp, "AVIF": write_avif}
 """Writes an animation in one of Pillow's formats."""

@@ -24,8 +24,12 @@ def files_below(
     except OSError:
         return
     for entry in entries:
-        if not entry.is_dir():
-            if entry.is_file() or not os.path.exists(entry.path):
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+        except OSError:  # a link to itself
+            is_folder = is_file = False
+        if not is_folder:
+            if is_file or not os.path.exists(entry.path):
                 yield Path(entry.name)
             elif special is not None:
                 special.append(Path(entry.path))

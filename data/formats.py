@@ -12,6 +12,7 @@ from typing import Any
 from errors import UserError
 
 QUALITY = 95
+JPEG_HEAD = b"\xff\xd8\xff"
 MOST_NAME_BYTES = 255
 
 
@@ -187,6 +188,19 @@ def _excess(format_: Format, width: int, height: int) -> str:
             f"{format_.most_beside_thin_px} px"
         )
     return ""
+
+
+def begins_as_jpeg(source: Path | bytes) -> bool:
+    """Return whether a file, or its content, begins as a JPEG does. A pipe is not opened."""
+    try:
+        if isinstance(source, bytes):
+            return source.startswith(JPEG_HEAD)
+        if not source.is_file():
+            return False
+        with source.open("rb") as file:
+            return file.read(len(JPEG_HEAD)) == JPEG_HEAD
+    except OSError:
+        return False
 
 
 def learn_heic(name: str) -> None:

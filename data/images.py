@@ -171,7 +171,8 @@ def read_bytes(path: Path) -> bytes:
     """Return an image file's content. Raises ImageError."""
     try:
         special = path.exists() and not path.is_file() and not path.is_dir()
-        if special and not str(path).startswith("/dev/"):  # where shells put what they pipe
+        piped = path.is_fifo() and str(path).startswith("/dev/")  # by a shell
+        if special and not piped:
             raise ImageError(
                 f"{path}: is a pipe, a socket or a device; expected an image file. Give its "
                 "content to the standard input, with - as INPUT."

@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from data import boxes, png, tiff
 from data.cicp import cicp_of_boxes, cicp_of_png
 from data.colour import CICP, samples_to_srgb
-from data.formats import HEIC, PILLOW_FORMATS, ImageError, learn_heic
+from data.formats import HEIC, PILLOW_FORMATS, ImageError, begins_as_jpeg, learn_heic
 from data.raw import developed, is_raw, raw_header, raw_size
 from data.samples import Samples, scaled_values, with_alpha
 
@@ -24,6 +24,7 @@ RAW = "RAW"
 FURTHER_PICTURES = (
     "the file's further picture is not kept: a preview, a gain map or the other eye's view"
 )
+XMP_BOX = b"uuid" + bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 CUT = "the file is damaged: it ends before its last pages, which are lost"
 Notices = tuple[str, ...]
 Size = tuple[int, int]
@@ -98,7 +99,15 @@ def _open(content: bytes, name: str, max_pixels: int) -> tuple[Image.Image, Noti
     if png.is_png(content):
         content, chunks, notices = png.within_bounds(content)
         cicp = cicp_of_png(chunks)
-    image: Image.Image = Image.open(io.BytesIO(content), formats=formats)
+    try:
+        image: Image.Image = Image.open(io.BytesIO(content), formats=formats)
+    except UnidentifiedImageError:
+        if not begins_as_jpeg(content):
+            raise
+        raise ImageError(
+            f"{name}: is a JPEG that Pillow does not read (12 bits, lossless or JPEG-LS, say); "
+            "expected one of 8 bits. Convert it to PNG first."
+        ) from None
     check_size(image.size, name, max_pixels)
     if image.format == "PNG" and cicp is not None:
         for key in ("icc_profile", "gamma", "chromaticity") if cicp.is_known else ():
@@ -109,7 +118,24 @@ def _open(content: bytes, name: str, max_pixels: int) -> tuple[Image.Image, Noti
         image.info["icc_profile"] = profile
     if cicp is not None:
         image.info[CICP] = cicp
+    if xmp := _xmp_beside(content, image.format or ""):
+        image.info.setdefault("xmp", xmp)
     return image, notices
+
+
+def _xmp_beside(content: bytes, format_: str) -> bytes:
+    """Return the XMP that Pillow passes over: of a GIF, and of an AVIF in a box of its own.
+
+    Source: XMP specification, part 3 (2020), 1.1.2 and 1.1.4.
+    """
+    if format_ == "GIF":
+        _, _, rest = content.partition(b"XMP DataXMP")
+        return rest.partition(b"\x01\xff\xfe")[0]
+    at = content.find(XMP_BOX) if format_ in (AVIF, HEIC) else -1
+    if at < 4:
+        return b""
+    end = at - 4 + int.from_bytes(content[at - 4 : at], "big")
+    return content[at + len(XMP_BOX) : end]
 
 
 def _profile_of_bmp(content: bytes) -> bytes:

@@ -17,8 +17,8 @@ from data.folders import files_below, is_hidden
 from data.formats import RAW_SUFFIXES, SUFFIXES
 from data.images import Photo
 from data.pixels import Pixels
-from errors import UserError, line_of
-from inference import film
+from errors import UserError, end_if_told, line_of, one_line
+from inference import film_formats
 from inference.painter import parse_blend
 
 STDIO = "-"
@@ -27,7 +27,7 @@ AHEAD = 8
 LEAST_AHEAD = 2
 NAMES_TOLD = 5
 """Of so many files that are left out the names are told."""
-WRITTEN_SUFFIXES = tuple(dict.fromkeys((*SUFFIXES, *film.SUFFIXES)))
+WRITTEN_SUFFIXES = tuple(dict.fromkeys((*SUFFIXES, *film_formats.SUFFIXES)))
 INPUT_SUFFIXES = (*WRITTEN_SUFFIXES, *RAW_SUFFIXES)
 WAITING_PIXELS = 50_000_000
 """Fewer where photos of the last one's size would be more than this together."""
@@ -68,27 +68,46 @@ class Outcome:
 
 
 def plan(
-    inputs: Sequence[str], output: Path | None, styles: Sequence[str]
-) -> tuple[list[Job], list[str]]:
-    """Return each input in each style with the file that its painting goes to, and notices.
+    inputs: Sequence[str],
+    output: Path | None,
+    styles: Sequence[str],
+    stdin_name: str = "stdin.png",
+) -> tuple[list[Job], list[str], list[Outcome]]:
+    """Return each input in each style with the file that its painting goes to; notices; failures.
 
     Without `output` that is INPUT_STYLE in the current folder. In an output folder it is the
     photo's path below the folder that was given, below one more for each style where there are
     several; what lies in the output folder is no input. Notices tell what of folders and globs is
-    left out. Raises UserError for folders and globs without an input, and for outputs that would
-    overwrite an input or one another.
+    left out; folders and globs without an input are failures. `stdin_name` is what the standard
+    input is called in a folder. Raises UserError where there is no input at all, and for outputs
+    that would overwrite an input or one another.
     """
-    pairs, notices = find_inputs(inputs)
+    pairs, notices, failures = find_inputs(inputs, stdin_name)
     if output is not None and any(_is_below(output, text) for text in inputs):
-        pairs = [(source, path) for source, path in pairs if not _is_below(Path(source), output)]
+        pairs = [(source, path) for source, path in pairs if not _is_below(source, output)]
+        if not pairs and not failures:
+            raise UserError(
+                f"-o {output}: all inputs lie in it, where paintings are no inputs; expected "
+                "another folder. Choose one."
+            )
+    if not pairs:
+        raise UserError(failures[0].error)
     text = str(output) if output is not None else ""
     to_file = text == STDIO or (
-        output is not None and output.suffix.lower() in WRITTEN_SUFFIXES and not output.is_dir()
+        output is not None
+        and output.suffix.lower() in WRITTEN_SUFFIXES
+        and not os.path.isdir(output)
     )
     count = len(pairs) * len(styles)
     if to_file and count > 1:
         raise UserError(f"-o {text}: one file for {count} paintings; expected a folder.")
-    if output is not None and not to_file and output.suffix and not output.is_dir() and count == 1:
+    if (  # a mistyped suffix rather than a folder
+        output is not None
+        and not to_file
+        and output.suffix
+        and not os.path.isdir(output)
+        and count == 1
+    ):
         raise UserError(
             f"-o {output}: suffix {output.suffix!r}; expected a folder, or one of "
             f"{', '.join(WRITTEN_SUFFIXES)}."
@@ -121,7 +140,7 @@ def plan(
                     f"{target}: is an input; expected a place where nothing is lost. "
                     "Choose another with -o."
                 )
-    return jobs, notices
+    return jobs, notices, failures
 
 
 def _written_as(path: Path) -> Path:
@@ -143,8 +162,9 @@ def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
 
 
-def _is_below(path: Path, folder: str | Path) -> bool:
-    return path.resolve().is_relative_to(Path(folder).resolve()) and Path(folder).is_dir()
+def _is_below(path: str | Path, folder: str | Path) -> bool:
+    whole, above = os.path.realpath(path), os.path.realpath(folder)
+    return os.path.isdir(folder) and Path(whole).is_relative_to(above)
 
 
 def style_label(style: str) -> str:
@@ -152,24 +172,27 @@ def style_label(style: str) -> str:
     return "+".join(Path(name).stem for name, _ in parse_blend(style))
 
 
-def find_inputs(inputs: Sequence[str]) -> tuple[list[tuple[str, Path]], list[str]]:
+def find_inputs(
+    inputs: Sequence[str], stdin_name: str = "stdin.png"
+) -> tuple[list[tuple[str, Path]], list[str], list[Outcome]]:
     """Return each photo and film with its path below the folder that was given (else its name).
 
     A file that was named is taken as it is; of folders and globs, files with a photo's or a film's
-    suffix. The list of notices says what else they hold. Raises UserError where there is nothing.
+    suffix. Notices say what else they hold. Folders and globs without an input are failures.
     """
-    found: list[tuple[str, Path]] = []
-    notices = []
+    found: dict[str, tuple[str, Path]] = {}
+    notices: list[str] = []
+    failures: list[Outcome] = []
     for text in dict.fromkeys(inputs):
         path = Path(text)
         special: list[Path] = []
         if text == STDIO:
-            pairs = [(STDIO, Path("stdin.png"))]
-        elif path.is_dir():
+            pairs = [(STDIO, Path(stdin_name))]
+        elif os.path.isdir(path) and text:
             below = sorted(file for file in files_below(path, special) if not is_hidden(file))
             pairs = [(str(path / file), file) for file in below]
-        elif path.exists() or not glob.has_magic(text):
-            found.append((text, Path(path.name)))
+        elif os.path.lexists(text) or (text and not glob.has_magic(text)):
+            found.setdefault(_real_path(text), (text, Path(path.name)))
             continue
         else:
             names = sorted(glob.glob(text, recursive=True))
@@ -179,19 +202,21 @@ def find_inputs(inputs: Sequence[str]) -> tuple[list[tuple[str, Path]], list[str
         left_out = sorted({*left_out, *map(str, special)})
         pairs = [pair for pair in pairs if pair[0] not in set(left_out)]
         if not pairs:
-            raise UserError(
-                f"{text}: holds no photo or film; expected files that end in "
-                f"{', '.join(INPUT_SUFFIXES)}. Check the path."
+            error = (
+                f"{text or repr(text)}: holds no photo or film; expected files that end in .jpg, "
+                ".png, .heic, .mp4 or the like. Check the path."
             )
-        if left_out:
+            failures.append(Outcome(text, "", "", "failed", error=error))
+        if left_out and pairs:
             names = [os.path.basename(name) for name in left_out[:NAMES_TOLD]]
             names += ["…"] if len(left_out) > NAMES_TOLD else []
             told = ", ".join(names)
             notices.append(
                 f"{text}: {len(left_out)} of its files are no photos or films and left out: {told}"
             )
-        found += pairs
-    return found, notices
+        for source, file in pairs:  # a file that is named twice is painted once
+            found.setdefault(_real_path(source), (source, file))
+    return list(found.values()), notices, failures
 
 
 def shard_of(text: str) -> tuple[int, int]:
@@ -238,6 +263,7 @@ def paint_all(
         writing: deque[tuple[Outcome, Future[list[str]] | None]] = deque()
         rest = iter(jobs)
         for job in jobs:
+            end_if_told()
             while len(reading) < ahead and (later := next(rest, None)):
                 reading.append(readers.submit(read, later))
             outcome = Outcome(job.source, job.target, job.style, "painted")
@@ -289,4 +315,4 @@ def failed(outcome: Outcome, error: Exception) -> Outcome:
         )
     if not isinstance(error, UserError):
         line = f"{outcome.input}: {line}"
-    return replace(outcome, status="failed", error=line)
+    return replace(outcome, status="failed", error=one_line(line))

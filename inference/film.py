@@ -16,23 +16,17 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from data.animation import write_frames
-from data.formats import ANIMATION_SUFFIXES
 from data.pixels import Pixels, as_picture
 from errors import FULL_DISK, UserError
-from inference.film_output import FILM_CODECS, FilmOutput, opened_film
+from inference.film_formats import FILM_CODECS, is_film
+from inference.film_output import FilmOutput, opened_film
 from inference.film_picture import FilmFrame, PictureWriter
 from progress import progress_bar
 from whole_file import whole_file
 
-SUFFIXES = (*FILM_CODECS, *ANIMATION_SUFFIXES)
 AHEAD = 4
 Item = TypeVar("Item")
 Paint = Callable[[Pixels], Pixels]
-
-
-def is_film(path: Path) -> bool:
-    """Return whether a file is a film, by its suffix."""
-    return path.suffix.lower() in FILM_CODECS
 
 
 @dataclass(frozen=True)

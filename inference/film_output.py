@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from data.pixels import Pixels
+from inference.film_formats import FILM_CODECS
 from inference.film_picture import (
     ALPHA_CODECS,
     SQUARE,
@@ -32,14 +33,6 @@ from inference.film_tags import (
     output_options,
 )
 
-FILM_CODECS = {
-    ".mp4": "libx264",
-    ".m4v": "libx264",
-    ".mov": "libx264",
-    ".mkv": "libx264",
-    ".avi": "mpeg4",
-    ".webm": "libvpx-vp9",
-}
 CONTAINERS = {".mp4": "mp4", ".m4v": "ipod", ".mov": "mov", ".mkv": "matroska"}
 ROUNDING = Fraction(1, 4)  # of a frame, from which on a notice tells
 SQUARE_CODECS = ("libvpx-vp9",)  # what they write does not tell of other pixels

@@ -21,8 +21,8 @@ from baselines.adam import minimize_by_adam
 from baselines.gatys import Painting, optimize_image
 from configs.build import build_objective
 from configs.schema import config_from_dict, load_config
-from data.animation import number_of_frames
 from data.encoding import write_pixels
+from data.frames import number_of_frames
 from data.images import read_pixels
 from data.resizing import resized
 from data.tensors import read_rgb

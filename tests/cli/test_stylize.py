@@ -130,7 +130,7 @@ def test_one_photo_to_one_file_and_the_default_name(run: Run, style: Path, tmp_p
     ("arguments", "message"),
     [
         (["none.jpg"], "none.jpg: No such file or directory; expected an image file"),
-        (["none*.jpg"], "none*.jpg: holds no photo"),
+        (["none*.jpg"], "none*.jpg: holds no photo or film; expected files"),
         (["tests/unit"], "tests/unit: holds no photo or film; expected files that end in"),
         (
             [f"{PHOTOS}/*.jpg", "-o", "one.jpg"],

@@ -19,10 +19,10 @@ from PIL import GifImagePlugin, Image
 from PIL.TiffImagePlugin import AppendingTiffWriter, ImageFileDirectory_v2
 
 from data import frame_writers
-from data.animation import PaintedAnimation, number_of_frames, paint_animation, write_frames
+from data.animation import PaintedAnimation, paint_animation, write_frames
 from data.cicp import rgb_profile
 from data.frame_writers import Times
-from data.frames import read_animation
+from data.frames import number_of_frames, read_animation
 from data.images import read_photo
 from data.metadata import NO_METADATA
 from data.pixels import Pixels

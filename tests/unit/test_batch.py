@@ -33,16 +33,16 @@ def test_folders_are_mirrored(photos: Path, tmp_path: Path) -> None:
         str(out / "a.jpg"),
         str(out / "deep/b.PNG"),
     ]
-    several, _ = plan([str(photos)], out, ["one", "two"])
+    several, *_ = plan([str(photos)], out, ["one", "two"])
     assert [job.target for job in several][::2] == [str(out / s / "a.jpg") for s in ("one", "two")]
-    alone, _ = plan([str(photos / "a.jpg")], None, ["x/mine.safetensors:0.7,two:0.3"])
+    alone, *_ = plan([str(photos / "a.jpg")], None, ["x/mine.safetensors:0.7,two:0.3"])
     assert alone[0].target == "a_mine+two.jpg"
-    assert plan(["-"], None, ["mine"]) == ([Job("-", "-", "mine")], [])
+    assert plan(["-"], None, ["mine"]) == ([Job("-", "-", "mine")], [], [])
 
 
 def test_paintings_of_an_earlier_run_are_no_photos(photos: Path) -> None:
     out = photos / "painted"
-    first, _ = plan([str(photos)], out, ["mine"])
+    first, *_ = plan([str(photos)], out, ["mine"])
     for job in first:
         Path(job.target).parent.mkdir(parents=True, exist_ok=True)
         Path(job.target).touch()
@@ -54,7 +54,7 @@ def test_films_are_inputs_and_what_is_left_out_is_told(photos: Path, tmp_path: P
     for name in ("walk.MP4", "deep/x.txt", "deep/talk: one.webm", "old.jfif"):
         (photos / name).touch()
     os.mkfifo(photos / "deep/fifo.png")
-    jobs, notices = plan([str(photos)], tmp_path / "out", ["mine"])
+    jobs, notices, _ = plan([str(photos)], tmp_path / "out", ["mine"])
     assert [Path(job.source).name for job in jobs] == [
         "a.jpg",
         "b.PNG",
@@ -65,21 +65,45 @@ def test_films_are_inputs_and_what_is_left_out_is_told(photos: Path, tmp_path: P
     assert notices == [
         f"{photos}: 3 of its files are no photos or films and left out: fifo.png, x.txt, notes.txt"
     ]
-    jobs, notices = plan([f"{photos}/*"], tmp_path / "out", ["mine"])
+    jobs, notices, _ = plan([f"{photos}/*"], tmp_path / "out", ["mine"])
     assert [Path(job.source).name for job in jobs] == ["a.jpg", "old.jfif", "walk.MP4"]
     assert notices == [
         f"{photos}/*: 2 of its files are no photos or films and left out: deep, notes.txt"
     ]
-    jobs, notices = plan([f"{photos}/*.MP4"], tmp_path / "out", ["mine"])
+    jobs, notices, _ = plan([f"{photos}/*.MP4"], tmp_path / "out", ["mine"])
     assert ([Path(job.source).name for job in jobs], notices) == (["walk.MP4"], [])
+
+
+def test_what_holds_nothing_does_not_stop_the_others(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    bad = [str(tmp_path / "empty"), str(tmp_path / "no*.jpg"), ""]
+    jobs, notices, failures = plan([*bad, str(photos / "a.jpg")], tmp_path / "out", ["mine"])
+    assert ([Path(job.source).name for job in jobs], notices) == (["a.jpg"], [])
+    assert [failure.input for failure in failures] == bad
+    assert {failure.status for failure in failures} == {"failed"}
+    for failure in failures:
+        assert failure.error.startswith(f"{failure.input or repr('')}: holds no photo or film; exp")
+    with pytest.raises(UserError, match="empty: holds no photo or film"):
+        plan(bad, tmp_path / "out", ["mine"])
+
+
+def test_a_file_that_is_named_twice_is_painted_once(photos: Path, tmp_path: Path) -> None:
+    named = [str(photos / "a.jpg"), str(photos / "deep/../a.jpg"), str(photos)]
+    jobs, *_ = plan(named, tmp_path / "out", ["mine"])
+    assert [Path(job.source).name for job in jobs] == ["a.jpg", "b.PNG"]
+
+
+def test_inputs_that_all_lie_in_the_output_folder_are_refused(photos: Path) -> None:
+    with pytest.raises(UserError, match=r"all inputs lie in it.*expected another folder"):
+        plan([str(photos)], photos, ["mine"])
 
 
 def test_names_that_we_do_not_write_get_a_suffix(photos: Path, tmp_path: Path) -> None:
     (photos / "a.NEF").touch()
     named = [str(photos / name) for name in ("notes.txt", "a.jpg", "a.NEF")]
-    jobs, _ = plan(named, tmp_path / "out", ["mine"])
+    jobs, *_ = plan(named, tmp_path / "out", ["mine"])
     assert [Path(job.target).name for job in jobs] == ["notes.txt.png", "a.jpg", "a.NEF.jpg"]
-    jobs, _ = plan(named, None, ["mine"])
+    jobs, *_ = plan(named, None, ["mine"])
     assert [job.target for job in jobs] == ["notes.txt_mine.png", "a_mine.jpg", "a.NEF_mine.jpg"]
 
 

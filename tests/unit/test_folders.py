@@ -22,7 +22,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     expected = [Path("deep/a.jpg"), Path("deep/linked/a.jpg")]
     assert sorted(files_below(photos)) == expected
     assert Photos(photos).names == [str(path) for path in expected]
-    jobs, _ = plan([str(photos)], tmp_path / "out", ["mine"])
+    jobs, *_ = plan([str(photos)], tmp_path / "out", ["mine"])
     assert [job.source for job in jobs] == [str(photos / path) for path in expected]
     assert [job.target for job in jobs] == [str(tmp_path / "out" / path) for path in expected]
 
@@ -32,8 +32,9 @@ def test_what_would_be_waited_for_is_passed_over(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "deep/fifo.jpg")
     (tmp_path / "null.jpg").symlink_to(os.devnull)
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nothing")  # which reading it will tell
+    (tmp_path / "self.jpg").symlink_to(tmp_path / "self.jpg")
     special: list[Path] = []
-    assert list(files_below(tmp_path, special)) == [Path("gone.jpg")]
+    assert sorted(files_below(tmp_path, special)) == [Path("gone.jpg"), Path("self.jpg")]
     assert sorted(special) == [tmp_path / "deep/fifo.jpg", tmp_path / "null.jpg"]
 
 
