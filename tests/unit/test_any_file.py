@@ -41,7 +41,7 @@ MODES = {
 }
 KEEPS_EXIF = (".jpg", ".png", ".webp", ".avif", ".heic", ".tif")
 # mean difference in levels that a format's loss makes of a smooth picture
-LOSS = {".jpg": 2.5, ".webp": 4, ".avif": 3, ".heic": 4, ".gif": 8}
+LOSS = {".jpg": 2.5, ".webp": 4, ".avif": 3, ".heic": 5, ".gif": 8}
 COLOURS = 199
 ORIENTED = (".jpg", ".png", ".webp", ".tif")
 HIDDEN_BY = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
