@@ -372,8 +372,6 @@ class Studio:
 
     def paint(self, job: Job, photo: Photo) -> Pixels:
         """Return a job's painting. Raises UserError that names its photo."""
-        from data.sheets import picture_sheet
-
         pixels = photo.pixels
         try:
             mask = self._mask(pixels, photo.original_size)
@@ -382,6 +380,8 @@ class Studio:
             pictures = [pixels, *(self.painter(style)(pixels, mask) for style in self.styles)]
         except UserError as error:
             raise UserError(f"{job.source}: {error}") from error
+        from data.sheets import picture_sheet
+
         names = ["photo", *self.styles]
         # nearly square, with as few gaps as may be
         root = math.ceil(len(names) ** 0.5)
