@@ -8,9 +8,11 @@ is the expected value, whatever our reader does.
 from __future__ import annotations
 
 import io
+import json
 import random
 import struct
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imagecodecs
@@ -19,6 +21,7 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image, ImageCms
 
+import stylize
 from data.encoding import write_photo
 from data.formats import learn_heic
 from data.images import read_bytes, read_photo
@@ -322,6 +325,27 @@ def try_cases(numbers: range, folder: Path) -> None:
         path.unlink()
         target.unlink(missing_ok=True)
     assert not wrong, f"{len(wrong)} of {len(numbers)}: " + "\n".join(wrong[:20])
+
+
+def test_the_command_gives_them_back_at_no_strength(
+    tmp_path: Path, style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn_heic("")
+    cases = {i: replace(case_of(i), target=case_of(i).suffix) for i in range(10_000, 10_080)}
+    truths = {number: truth_of(case, number) for number, case in cases.items()}
+    photos, out, report = tmp_path / "photos", tmp_path / "out", tmp_path / "report.json"
+    photos.mkdir()
+    for number, case in cases.items():
+        make_file(case, photos / f"{number}{case.suffix}", *truths[number])
+    command = ["stylize.py", photos, "--style", style, "--strength", 0, "-o", out]
+    monkeypatch.setattr(sys, "argv", [str(x) for x in (*command, "--report", report)])
+    assert stylize.main() == 0
+    notices = {
+        int(Path(one["input"]).stem): one.get("notices", [])
+        for one in json.loads(report.read_text())["photos"]
+    }
+    for number, case in cases.items():
+        check(case, out / f"{number}{case.suffix}", *truths[number], notices[number])
 
 
 def test_any_file_comes_back(tmp_path: Path) -> None:
