@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # 10 ms that a single photo does not pay
+if TYPE_CHECKING:  # 10 ms that who shows no bar does not pay
     from tqdm import tqdm
 
 TERMINAL_INTERVAL_S = 0.1
 FILE_INTERVAL_S = 30.0  # a log file keeps every line
 MAX_INTERVAL_S = 10.0  # tqdm's own; a thread redraws what has stood longer
-
-
-class _NoBar(nullcontext[Any]):
-    """Stands in for a bar that is not shown."""
-
-    def __enter__(self) -> Any:
-        return self
-
-    def update(self) -> None:
-        """Do nothing."""
-
-    def external_write_mode(self) -> AbstractContextManager[None]:
-        """Do nothing: there is no bar that what is printed could break."""
-        return nullcontext()
 
 
 def progress_bar(
@@ -35,8 +20,6 @@ def progress_bar(
 
     Without `at_once` it comes with the first progress, so that an error before that stands alone.
     """
-    if not shown:
-        return cast("tqdm[Any]", _NoBar())
     from tqdm import tqdm
 
     interval_s = TERMINAL_INTERVAL_S if sys.stderr.isatty() else FILE_INTERVAL_S
@@ -48,5 +31,6 @@ def progress_bar(
         mininterval=interval_s,
         maxinterval=max(interval_s, MAX_INTERVAL_S),
         dynamic_ncols=True,
+        disable=not shown,
         delay=0 if at_once else 1e-3,  # anything more than 0 skips tqdm's first drawing
     )

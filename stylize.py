@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -190,11 +191,12 @@ def main() -> int:
     moving = [job for job in jobs if studio.kind_of(job) != PHOTO]
     photos = [job for job in jobs if studio.kind_of(job) == PHOTO]
     shown = len(photos) > 1 and sys.stderr.isatty()
-    with progress_bar(len(photos), "photo", shown=shown) as progress:
+    with progress_bar(len(photos), "photo") if shown else nullcontext() as progress:
         for outcome in paint_all(photos, studio.read, studio.paint, studio.write):
             outcomes.append(outcome)
-            progress.update()
-            with progress.external_write_mode():
+            if progress:
+                progress.update()
+            with progress.external_write_mode() if progress else nullcontext():
                 tell(outcome, args.json)
     for job in moving:
         outcomes.append(studio.paint_frames(job))
