@@ -240,10 +240,7 @@ class Studio:
         self.kinds: dict[str, str] = {}
 
     def checked(self, jobs: list[Job]) -> tuple[list[Job], list[Outcome]]:
-        """Return the jobs whose output can be written, and what became of the others.
-
-        Raises UserError where it is none.
-        """
+        """Return the jobs whose output can be written, and what became of the others."""
         from inference.batch import Outcome, failed
 
         good: list[Job] = []
@@ -254,8 +251,6 @@ class Studio:
                 good.append(job)
             except UserError as error:
                 bad.append(failed(Outcome(job.source, job.target, job.style, "failed"), error))
-        if bad and not good:
-            raise UserError(bad[0].error)
         return good, bad
 
     def _check_output(self, job: Job) -> None:

@@ -111,7 +111,6 @@ RAW_SUFFIXES = (
 """Of cameras' raw files, which are read only (data/raw.py)."""
 OPAQUE_SUFFIXES = tuple(s for f in FORMATS.values() if not f.transparent for s in f.suffixes)
 ANIMATION_SUFFIXES = tuple(s for f in FORMATS.values() if f.animated for s in f.suffixes)
-WRITE_OPTIONS = {name: format_.options for name, format_ in FORMATS.items()}
 
 
 class ImageError(UserError):

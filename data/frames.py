@@ -26,7 +26,6 @@ from data.raw import is_raw
 from data.source import CUT, as_image_error, check_size
 
 Size = tuple[int, int]
-PAGED = ("TIFF", HEIC)
 """Formats of several pictures without times."""
 PLACES_TOLD = 5
 SEQUENCE_BRANDS = (b"avis", b"msf1", b"hevc")  # ISO/IEC 23008-12, 10; AV1 Image File Format, 5
@@ -53,10 +52,6 @@ class Animation:
     notices: tuple[str, ...]
     photos: Callable[[], Iterator[Photo]]
     """Decodes one after another, as often as it is called."""
-
-    @property
-    def is_paged(self) -> bool:
-        return self.format in PAGED
 
 
 def number_of_frames(source: Path | bytes) -> int:

@@ -8,7 +8,7 @@ from functools import partial
 from data.layers import CLEAR, KEEP, TAKE_BACK, Layer, Layered
 
 EXTENSION, IMAGE, TRAILER = 0x21, 0x2C, 0x3B
-CONTROL, APPLICATION = 0xF9, 0xFF
+CONTROL = 0xF9
 DISPOSALS = {2: CLEAR, 3: TAKE_BACK, 4: TAKE_BACK}  # 4: as some programs write it
 LOOPS = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 HEADER_BYTES, IMAGE_BYTES = 13, 10

@@ -13,7 +13,6 @@ import numpy as np
 
 from data.pixels import Array, Pixels
 
-TRANSFERS = ("pq", "hlg")
 SDR_WHITE_NITS = 100.0  # cd/m², ITU-R BT.2408's older white: FFmpeg's filters take it too
 HLG_PEAK_NITS = 1000.0  # the screen that ITU-R BT.2100 makes HLG for
 HLG_SYSTEM_GAMMA = 1.2  # for that screen

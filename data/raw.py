@@ -57,16 +57,20 @@ def developed(content: bytes, name: str, least: tuple[int, int] | None) -> Pixel
     return np.ascontiguousarray(pixels, np.uint8)
 
 
-def raw_header(content: bytes, name: str) -> tuple[Image.Image, bytes]:
-    """Return what has a raw file's metadata: an image, and a TIFF's content if there is one."""
+def raw_header(content: bytes, name: str) -> tuple[Image.Image, bytes, tuple[str, ...]]:
+    """Return what has a raw file's metadata: an image, and a TIFF's content if there is one.
+
+    Then a notice where neither has it.
+    """
     as_tiff = ALMOST_TIFF.get(content[:4], content[:4]) + content[4:]
     if is_tiff(as_tiff):
-        return Header(next(directories(as_tiff))), as_tiff
+        return Header(next(directories(as_tiff))), as_tiff, ()
     with _opened(content, name) as raw:
         try:
-            return Image.open(io.BytesIO(raw.extract_thumb().data)), b""
+            return Image.open(io.BytesIO(raw.extract_thumb().data)), b"", ()
         except Exception:  # as many kinds as makers: the picture matters more
-            return Image.new("L", (1, 1)), b""
+            lost = "the metadata is not kept: LibRaw finds no preview that has it"
+            return Image.new("L", (1, 1)), b"", (lost,)
 
 
 @contextmanager

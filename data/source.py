@@ -218,8 +218,8 @@ def _raw_source(content: bytes, name: str, max_pixels: int) -> Source:
     def read(least: Size | None) -> tuple[Image.Image, Notices]:
         return Image.fromarray(developed(content, name, least)), ()
 
-    header, as_tiff = raw_header(content, name)
-    return Source(header, size, RAW, orientation=1, tiff=as_tiff, pixels=read)
+    header, as_tiff, notices = raw_header(content, name)
+    return Source(header, size, RAW, notices, tiff=as_tiff, pixels=read)
 
 
 @contextmanager
