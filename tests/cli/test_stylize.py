@@ -475,3 +475,18 @@ def test_what_is_to_be_said_of_many_is_said_once(capsys: pytest.CaptureFixture[s
         "notice: 1.jpg: only 1",
         "notice: 2.jpg: only 2",
     ]
+
+
+def test_where_every_output_is_refused_each_is_listed(
+    run: Run, style: Path, tmp_path: Path
+) -> None:
+    """With the style's name behind it each name is longer than a system takes."""
+    names = [letter * 250 + ".jpg" for letter in "ab"]
+    for name in names:
+        (tmp_path / name).write_bytes((PHOTOS / "coffee.jpg").read_bytes())
+    report = tmp_path / "report.json"
+    photos = [tmp_path / name for name in names]
+    done = run("stylize.py", *photos, "--style", style, "--report", report)
+    assert done.returncode == 2
+    assert [line[:8] for line in done.stderr.splitlines()[:2]] == ["error: a", "error: b"]
+    assert json.loads(report.read_text())["failed"] == 2
